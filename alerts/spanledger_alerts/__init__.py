@@ -1,0 +1,1 @@
+"""Rules, budgets and notifications of Spanledger."""

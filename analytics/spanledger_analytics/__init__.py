@@ -1,0 +1,1 @@
+"""Records, ports and queries of Spanledger: pure, without a web framework or a database driver."""

@@ -1,0 +1,1 @@
+"""Dashboards as code for Spanledger: Grafana and the built-in page."""

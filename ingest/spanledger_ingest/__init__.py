@@ -1,0 +1,1 @@
+"""The Spanledger service: receivers, pipeline, store, read APIs, command line."""
