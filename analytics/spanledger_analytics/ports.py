@@ -50,8 +50,8 @@ class SpanStore(Protocol):
     def append(self, batch: Batch) -> Receipt:
         """Write the batch in one transaction.
 
-        Spans and calls with a known identity replace the stored ones only if they end later or equal; the rest of the batch is
-        written once. The journal position moves with the rows or not at all.
+        Spans and calls with a known identity replace the stored ones only if they end later or equal; the rest of the
+        batch is written once. The journal position moves with the rows or not at all.
         """
         ...
 

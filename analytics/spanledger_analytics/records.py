@@ -1,8 +1,8 @@
 """The values that travel through Spanledger, from the wire to the tables.
 
-A received :class:`Span` is uninterpreted. Normalisation reads :class:`CallFacts` out of it: what that one span, alone, says of
-a model call. Settlement looks at all facts about the same call and writes one :class:`Call` per span, which is a row of
-``llm_calls``: merged, priced, and marked billable at most once per real call.
+A received :class:`Span` is uninterpreted. Normalisation reads :class:`CallFacts` out of it: what that one span, alone,
+says of a model call. Settlement looks at all facts about the same call and writes one :class:`Call` per span, which is a
+row of ``llm_calls``: merged, priced, and marked billable at most once per real call.
 
 Times are integer nanoseconds since the epoch, UTC. Money is :class:`decimal.Decimal` USD with nine places.
 """
@@ -64,7 +64,7 @@ class Link:
 class Span:
     """One OTLP span as received: valid, decoded, not interpreted.
 
-    ``owner`` is the tenant of the credential it came with, or ``""`` where no credential was asked for (loopback development).
+    ``owner`` is the tenant of the credential it came with, or ``""`` where none was asked for (loopback development).
     Identity is ``(owner, trace_id, span_id)``; ids are lower-case hex of 32 and 16 digits.
     """
 
@@ -133,9 +133,9 @@ class MetricPoint:
 class Usage:
     """Tokens of one call by class; ``None`` means the source did not say.
 
-    As in the OTel conventions, ``input`` and ``output`` are totals that include their classes: cache reads, cache writes and
-    audio are part of ``input``; reasoning and audio are part of ``output``. ``cache_write_1h`` is the part of ``cache_write``
-    with a one-hour time to live (Anthropic bills it higher).
+    As in the OTel conventions, ``input`` and ``output`` are totals that include their classes: cache reads, cache writes
+    and audio are part of ``input``; reasoning and audio are part of ``output``. ``cache_write_1h`` is the part of
+    ``cache_write`` with a one-hour time to live (Anthropic bills it higher).
     """
 
     input: int | None = None
@@ -195,8 +195,9 @@ class Call:
     """A row of ``llm_calls``: facts merged over every span of the same call, billed once, priced or told why not."""
 
     facts: CallFacts
-    """The merged facts shown in the row; ``own`` keeps what this span itself said, so that settlement can be repeated."""
+    """The merged facts, shown in the row."""
     own: CallFacts
+    """What this span itself said, kept so that settlement can be repeated when more of the call arrives."""
     billable: bool
     billing_reason: str
     cost_usd: Decimal | None = None
