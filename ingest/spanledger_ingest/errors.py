@@ -1,0 +1,48 @@
+"""What can go wrong in the service.
+
+IngestError
+├── OtlpError                 a request cannot be taken as it is
+│   ├── BadDataError          it cannot be decoded: the client must not send it again
+│   ├── TooLargeError         it exceeds a limit: the client must send less at once
+│   └── UnsupportedEncodingError
+└── JournalError              the journal cannot do its work
+├── DataDirInUseError     another process owns the data directory
+├── JournalUnavailableError   the disk refused a write: nothing of it counts as stored
+└── JournalClosedError
+"""
+
+
+class IngestError(Exception):
+    """Root of every error that the service raises on purpose."""
+
+
+class OtlpError(IngestError):
+    """An OTLP request cannot be taken as it is."""
+
+
+class BadDataError(OtlpError):
+    """The request cannot be decoded; sending it again would not help."""
+
+
+class TooLargeError(OtlpError):
+    """The request exceeds a limit, before or after decompression."""
+
+
+class UnsupportedEncodingError(OtlpError):
+    """The content type or content encoding is not one the receiver reads."""
+
+
+class JournalError(IngestError):
+    """The journal cannot do its work."""
+
+
+class DataDirInUseError(JournalError):
+    """Another process owns the data directory."""
+
+
+class JournalUnavailableError(JournalError):
+    """The disk refused a write; nothing of it counts as stored."""
+
+
+class JournalClosedError(JournalError):
+    """The journal was closed."""
