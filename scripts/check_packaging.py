@@ -1,7 +1,7 @@
 """Build the wheel and the sdist, install the wheel into a clean environment, and run what users run.
 
-Fails when a file is missing or a stranger is in a package, when the command line does not start, or when the light install
-(no extras) loads or needs anything heavy.
+Fails when a file is missing or a stranger is in a package, when the command line does not start, or when the light
+install (no extras) loads or needs anything heavy.
 """
 
 import subprocess
@@ -51,7 +51,8 @@ def check_wheel(wheel: Path) -> None:
 
 def check_sdist(sdist: Path) -> None:
     """Fail unless the source distribution can stand alone."""
-    names = {name.split("/", 1)[1] for name in tarfile.open(sdist).getnames() if "/" in name}
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     missing = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} - names
     if missing:
         sys.exit(f"sdist: missing {sorted(missing)}")
@@ -66,7 +67,11 @@ def check_light_install(wheel: Path, folder: Path) -> None:
     served = subprocess.run(
         [folder / "bin/spanledger", "serve", "--data", folder / "data"], capture_output=True, text=True, check=False
     )
-    if served.returncode != 1 or "pip install 'spanledger[server]'" not in served.stderr or "Traceback" in served.stderr:
+    if (
+        served.returncode != 1
+        or "pip install 'spanledger[server]'" not in served.stderr
+        or "Traceback" in served.stderr
+    ):
         sys.exit(f"serve without the server extra answered {served.returncode}: {served.stdout}{served.stderr}")
 
 

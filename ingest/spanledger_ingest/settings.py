@@ -1,0 +1,195 @@
+"""Settings of the service: argument > environment > file > default.
+
+The file is TOML with one table per section; every key is also ``SPANLEDGER_<SECTION>_<KEY>`` in the environment. This is
+the only module of the service that reads the environment.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from spanledger_ingest.errors import IngestError
+
+DEFAULT_FILE = Path("spanledger.toml")
+DEFAULT_DATA = Path("spanledger-data")
+ENV_PREFIX = "SPANLEDGER_"
+
+MIB = 1024 * 1024
+
+
+class SettingsError(IngestError):
+    """A setting that cannot be meant; the message names the valid ones."""
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the service listens; port 0 means any free port."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on; only loopback addresses are accepted.")
+    port: int = _setting(4318, "OTLP/HTTP, REST API and health; 0 is any free port.")
+    grpc_port: int = _setting(4317, "OTLP/gRPC; 0 is any free port.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where and how spans are kept."""
+
+    data: Path = _setting(DEFAULT_DATA, "Directory of the database and the journal.")
+    memory_mib: int = _setting(0, "Memory limit of the database, MiB; 0 leaves it to the database.")
+    threads: int = _setting(0, "Threads of the database; 0 is one per core.")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestConfig:
+    """Limits of the receivers and the rhythm of the writer."""
+
+    max_body_mib: int = _setting(64, "Largest request, MiB, before and after decompression.")
+    max_items: int = _setting(100_000, "Most spans, log records or metric points in one request.")
+    backlog_mib: int = _setting(1024, "Journal kept for the writer, MiB; above it clients are asked to retry.")
+    commit_seconds: float = _setting(1.0, "Longest wait before received spans are committed, seconds.")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentConfig:
+    """What becomes of prompt and completion text."""
+
+    policy: Literal["none", "masked", "full"] = _setting(
+        "none", "Prompt and completion text: none is not stored, masked hides personal data, full keeps it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PricesConfig:
+    """Prices of your own, which win over the price book."""
+
+    override: Sequence[Mapping[str, Any]] = _setting((), "List of tables; see docs/pricing.md.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one service."""
+
+    server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    ingest: IngestConfig = IngestConfig()
+    content: ContentConfig = ContentConfig()
+    prices: PricesConfig = PricesConfig()
+
+
+SECTIONS: dict[str, Any] = {
+    "server": ServerConfig,
+    "store": StoreConfig,
+    "ingest": IngestConfig,
+    "content": ContentConfig,
+    "prices": PricesConfig,
+}
+
+Values = dict[str, dict[str, Any]]
+"""Section -> key -> value."""
+
+
+def load_settings(file: Path | None = None, arguments: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: the TOML file; without it ``spanledger.toml`` in the current directory is read if it is there.
+        arguments: section -> key -> value from the command line; ``None`` values are ignored.
+
+    Raises:
+        SettingsError: an unknown section or key, or a value of the wrong kind.
+    """
+    merged: Values = {section: {} for section in SECTIONS}
+    for layer in (_from_file(file), _from_environment(os.environ), _from_arguments(arguments or {})):
+        for section, values in layer.items():
+            merged[section].update(values)
+    return Settings(**{section: config(**merged[section]) for section, config in SECTIONS.items()})
+
+
+def _from_file(file: Path | None) -> Values:
+    path = file or DEFAULT_FILE
+    if file is None and not path.is_file():
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the configuration file {str(path)!r}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    return {section: _section(path, section, table) for section, table in tables.items()}
+
+
+def _section(path: Path, section: str, table: Any) -> dict[str, Any]:
+    if section not in SECTIONS:
+        raise SettingsError(f"{path}: unknown section [{section}]{_nearest(section, SECTIONS)}")
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: {section} is a section: write [{section}] and its keys below it")
+    return {key: _checked(f"{path}: {section}.{key}", section, key, value) for key, value in table.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> Values:
+    values: Values = {}
+    for name in sorted(environment):
+        section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition("_")
+        # Other SPANLEDGER_* names belong to the instrumentation inside applications.
+        if not name.startswith(ENV_PREFIX) or section not in SECTIONS or not separator:
+            continue
+        values.setdefault(section, {})[key] = _checked(name, section, key, environment[name])
+    return values
+
+
+def _from_arguments(arguments: Mapping[str, Mapping[str, Any]]) -> Values:
+    return {
+        section: {
+            key: _checked(f"{section}.{key}", section, key, value) for key, value in values.items() if value is not None
+        }
+        for section, values in arguments.items()
+    }
+
+
+def _checked(where: str, section: str, key: str, value: Any) -> Any:
+    kinds = {item.name: item.type for item in fields(SECTIONS[section])}
+    if key not in kinds:
+        raise SettingsError(f"{where}: no such setting{_nearest(key, kinds)}")
+    return _convert(where, kinds[key], value)
+
+
+def _convert(where: str, kind: Any, value: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise SettingsError(f"{where}: {value!r} is not one of {', '.join(get_args(kind))}")
+        return value
+    if kind in (int, float):
+        return _number(where, kind, value)
+    if kind is Path or kind is str:
+        if not isinstance(value, str | Path):
+            raise SettingsError(f"{where}: {value!r} is not text")
+        return kind(value)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise SettingsError(f"{where}: a list of tables is wanted, which only the configuration file can hold")
+    return tuple(value)
+
+
+def _number(where: str, kind: type[int] | type[float], value: Any) -> float:
+    try:
+        number = kind(value) if isinstance(value, str) or not isinstance(value, bool) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None or not 0 <= number < float("inf") or (kind is int and number != float(value)):
+        noun = "whole number" if kind is int else "number"
+        raise SettingsError(f"{where}: {value!r} is not a {noun} of zero or more")
+    return number
+
+
+def _nearest(word: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(known)}"
