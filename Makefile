@@ -11,7 +11,7 @@ check: ## formatting, lint, types, import contracts, packaging
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks scripts
+	$(BIN)/mypy --explicit-package-bases tests benchmarks scripts
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/build_price_table.py --check
 	$(BIN)/python scripts/check_packaging.py

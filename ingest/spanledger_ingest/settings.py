@@ -1,7 +1,7 @@
 """Settings of the service: argument > environment > file > default.
 
-The file is TOML with one table per section; every key is also ``SPANLEDGER_<SECTION>_<KEY>`` in the environment. This is
-the only module of the service that reads the environment.
+The file is TOML with one table per section; every key is also ``SPANLEDGER_<SECTION>_<KEY>`` in the environment. This
+is the only module of the service that reads the environment.
 """
 
 import difflib
