@@ -1,8 +1,8 @@
 """The values that travel through Spanledger, from the wire to the tables.
 
 A received :class:`Span` is uninterpreted. Normalisation reads :class:`CallFacts` out of it: what that one span, alone,
-says of a model call. Settlement looks at all facts about the same call and writes one :class:`Call` per span, which is a
-row of ``llm_calls``: merged, priced, and marked billable at most once per real call.
+says of a model call. Settlement looks at all facts about the same call and writes one :class:`Call` per span, which is
+a row of ``llm_calls``: merged, priced, and marked billable at most once per real call.
 
 Times are integer nanoseconds since the epoch, UTC. Money is :class:`decimal.Decimal` USD with nine places.
 """
@@ -133,9 +133,10 @@ class MetricPoint:
 class Usage:
     """Tokens of one call by class; ``None`` means the source did not say.
 
-    As in the OTel conventions, ``input`` and ``output`` are totals that include their classes: cache reads, cache writes
-    and audio are part of ``input``; reasoning and audio are part of ``output``. ``cache_write_1h`` is the part of
-    ``cache_write`` with a one-hour time to live (Anthropic bills it higher).
+    As in the OTel conventions, ``input`` and ``output`` are totals that include their classes: cache reads, cache
+    writes, audio and images are part of ``input``; reasoning, audio and images are part of ``output``.
+    ``cache_write_1h`` is the part of ``cache_write`` with a one-hour time to live (Anthropic bills it higher),
+    ``audio_cache_read`` the audio part of ``cache_read``. The fields are those of ``spanledger.pricing.TokenUsage``.
     """
 
     input: int | None = None
@@ -146,6 +147,9 @@ class Usage:
     reasoning: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    audio_cache_read: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
