@@ -32,12 +32,20 @@ class UnsupportedEncodingError(OtlpError):
     """The content type or content encoding is not one the receiver reads."""
 
 
-class JournalError(IngestError):
-    """The journal cannot do its work."""
+class DataDirError(IngestError):
+    """The data directory cannot be used."""
 
 
-class DataDirInUseError(JournalError):
+class DataDirInUseError(DataDirError):
     """Another process owns the data directory."""
+
+
+class JournalError(IngestError):
+    """The journal cannot take or find an entry."""
+
+
+class JournalFullError(JournalError):
+    """Too much of the journal waits for the store; trying again soon may help."""
 
 
 class JournalUnavailableError(JournalError):
