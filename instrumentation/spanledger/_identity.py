@@ -1,0 +1,118 @@
+"""Who a model call is for: the identity that travels in the OpenTelemetry context under a private key.
+
+A private key, not baggage: with default settings HTTP instrumentation and the anthropic SDK send baggage to whatever
+host they call, so tenant and user ids would reach the LLM vendors.
+"""
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from types import FrameType
+
+from opentelemetry.context import Context, create_key, get_value
+
+from spanledger import semconv
+
+IDENTITY_KEY = create_key("spanledger-identity")
+
+_CO_GENERATOR = 0x20
+_CO_ASYNC_GENERATOR = 0x200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What is known of the caller; ``None`` means "not said", and an enclosing context may have said it."""
+
+    tenant: str | None = None
+    user: str | None = None
+    session: str | None = None
+    use_case: str | None = None
+    prompt: str | None = None
+    region: str | None = None
+
+    def over(self, outer: "Identity | None") -> "Identity":
+        """This identity with its gaps filled from the enclosing one."""
+        if outer is None:
+            return self
+        gaps = {item.name: getattr(outer, item.name) for item in fields(self) if getattr(self, item.name) is None}
+        return replace(self, **gaps)
+
+    def attributes(self) -> dict[str, str]:
+        """The span attributes that say it; a prompt ``name@version`` becomes two."""
+        name, _, version = (self.prompt or "").partition("@")
+        pairs = {
+            semconv.TENANT_ID: self.tenant,
+            semconv.USER_ID: self.user,
+            semconv.SESSION_ID: self.session,
+            semconv.USE_CASE: self.use_case,
+            semconv.PROMPT_NAME: name,
+            semconv.PROMPT_VERSION: version,
+            semconv.CLOUD_REGION: self.region,
+        }
+        return {key: value for key, value in pairs.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An identity as it lies in the context, with its attributes worked out once.
+
+    ``home`` says in which generator it was entered, if in one: context variables do not follow the suspension of a
+    generator, so whoever iterates it would inherit the identity between two items. :func:`current` looks at ``home``
+    and gives the enclosing entry then.
+    """
+
+    identity: Identity
+    attributes: Mapping[str, str]
+    outer: "Entry | None" = None
+    home: "_Home | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The generator frame (by id: a reference would keep an abandoned generator alive) and the flow it ran in."""
+
+    frame: int
+    flow: tuple[int, int]
+
+    def is_suspended(self) -> bool:
+        """Whether the same thread and task runs, but not within the generator."""
+        if _flow() != self.flow:
+            return False
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the only way to walk the stack cheaply
+        while frame is not None:
+            if id(frame) == self.frame:
+                return False
+            frame = frame.f_back
+        return True
+
+
+def home_of(frame: FrameType) -> "_Home | None":
+    """The home of an entry made in ``frame``: ``None`` unless that frame belongs to a generator."""
+    flags = frame.f_code.co_flags
+    if not flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
+        return None
+    flow = _flow()
+    if flags & _CO_ASYNC_GENERATOR and not flow[1]:
+        return None  # no asyncio task: an event loop whose tasks we cannot tell apart, so do not guess
+    return _Home(id(frame), flow)
+
+
+def _flow() -> tuple[int, int]:
+    """Identify the thread and the asyncio task that run."""
+    tasks = sys.modules.get("asyncio.tasks")
+    task = None
+    if tasks is not None:
+        try:
+            task = tasks.current_task()
+        except RuntimeError:
+            task = None
+    return threading.get_ident(), 0 if task is None else id(task)
+
+
+def current(context: Context | None = None) -> Entry | None:
+    """The entry that holds in ``context``, by default the current one."""
+    entry = get_value(IDENTITY_KEY, context)
+    while isinstance(entry, Entry) and entry.home is not None and entry.home.is_suspended():
+        entry = entry.outer
+    return entry if isinstance(entry, Entry) else None

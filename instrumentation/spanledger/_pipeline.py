@@ -1,0 +1,153 @@
+"""From an ended span to the exporter: identity stamp, batch thread, enrichment, exporter."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from spanledger._guard import reports, shielded
+from spanledger._processor import IdentityProcessor
+from spanledger.settings import Settings, cache_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spanledger._export import SpoolingExporter
+
+
+def build_exporter(settings: Settings, service: str) -> "SpoolingExporter":
+    """The exporter that brings the spans of ``service`` to the receiver, with a disk spool for its absences."""
+    from spanledger._export import SpoolingExporter, spool_path  # noqa: PLC0415  # an HTTP client: on the export thread
+
+    where: Path | str | None = settings.spool_dir
+    if where is None:
+        where = spool_path(cache_home(), service, settings.base_url())
+    return SpoolingExporter(
+        settings.base_url(),
+        headers=settings.request_headers(),
+        spool_dir=None if where == "off" else where,
+        spool_max_bytes=settings.spool_max_bytes,
+        timeout=settings.export_timeout,
+    )
+
+
+class LazyExporter(SpanExporter):
+    """Builds the enriching exporter at the first export, on the export thread, and again after new settings or a fork.
+
+    So an application pays for an HTTP client and a price table when it has spans to send, not when it starts.
+    """
+
+    def __init__(self, settings: Settings, build: Callable[[Settings, str], Any] = build_exporter) -> None:
+        self._lock = threading.Lock()
+        self._settings = settings
+        self._build = build
+        self._sender: Any = None
+        self._exporter: SpanExporter | None = None
+        _renew_after_fork(self)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Use ``settings`` from the next export on."""
+        with self._lock:
+            old, self._exporter, self._settings = self._exporter, None, settings
+        if old is not None:
+            with shielded("closing the exporter of earlier settings"):
+                old.shutdown()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Enrich and export; never raises: a failure is logged once and the spans of that batch are lost."""
+        try:
+            return self._built(str(spans[0].resource.attributes.get("service.name", ""))).export(spans)
+        except Exception as error:  # noqa: BLE001  # worker loop: the batch thread must survive any exporter
+            reports.report("exporting spans", error)
+            return SpanExportResult.FAILURE
+
+    def send_logs(self, request: bytes, records: int, service: str) -> bool:
+        """Send a serialized ``ExportLogsServiceRequest``; called on a background thread."""
+        self._built(service)
+        return bool(self._sender.send_logs(request, records))
+
+    def shutdown(self) -> None:
+        """Close the exporter if there is one."""
+        with self._lock:
+            old = self._exporter
+        if old is not None:
+            with shielded("closing the exporter"):
+                old.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Hand the wish on."""
+        with self._lock:
+            exporter = self._exporter
+        return True if exporter is None else exporter.force_flush(timeout_millis)
+
+    def renew(self) -> None:
+        """Start over in a forked child, where another thread may have held the lock and the sender thread is gone."""
+        self._lock = threading.Lock()
+        self._exporter = None
+
+    def _built(self, service: str) -> SpanExporter:
+        with self._lock:
+            if self._exporter is None:
+                from spanledger._enrich import EnrichingExporter  # noqa: PLC0415  # with its tables, see above
+
+                self._sender = self._build(self._settings, service)
+                self._exporter = EnrichingExporter(self._sender, content=self._settings.capture_content)
+            return self._exporter
+
+
+def _renew_after_fork(exporter: LazyExporter) -> None:
+    renew = weakref.WeakMethod(exporter.renew)
+
+    def in_child() -> None:
+        if method := renew():
+            method()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=in_child)
+
+
+class Pipeline:
+    """The span processors of this process and what stands behind them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.exporter = LazyExporter(settings)
+        self._batch = BatchSpanProcessor(
+            self.exporter,
+            schedule_delay_millis=settings.export_interval * 1000,
+            export_timeout_millis=settings.export_timeout * 1000,
+        )
+        self.processors: tuple[SpanProcessor, ...] = (IdentityProcessor(), self._batch)
+        self.closers: list[Callable[[], Any]] = []
+        """What else is to be stopped first: the log processor of scores, once somebody scores."""
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Export under new settings from now on; what is waiting goes out under them too."""
+        self.exporter.reconfigure(settings)
+
+    def flush(self, timeout: float) -> bool:
+        """Export what is waiting, within ``timeout`` seconds."""
+        self._batch.force_flush(int(timeout * 1000))
+        return self.exporter.force_flush(int(timeout * 1000))
+
+    def _stop_spans(self) -> None:
+        self._batch.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+    def shutdown(self, timeout: float) -> bool:
+        """Export what is waiting and stop, within ``timeout`` seconds."""
+        done: list[bool] = []
+
+        def stop() -> None:
+            for close in (*self.closers, self._stop_spans):
+                with shielded("stopping the export"):
+                    close()
+            done.append(True)
+
+        # The SDK's own shutdown may wait for the exporter as long as that likes.
+        worker = threading.Thread(target=stop, name="spanledger-shutdown", daemon=True)
+        worker.start()
+        worker.join(timeout)
+        return bool(done)
