@@ -177,8 +177,8 @@ MODELS = (
     ),
     Model(
         provider=ANTHROPIC,
-        name="claude-sonnet-4-5",
-        snapshot="claude-sonnet-4-5-20250929",
+        name="claude-sonnet-4-6",
+        snapshot="claude-sonnet-4-6",
         input_price=3000,
         output_price=15000,
         cache_read_price=300,

@@ -39,9 +39,9 @@ from spanledger_ingest.traffic._random import Stream
 
 # The bytes of a (seed, hour). If this changes, raise `VERSION` in traffic/_ledger.py: users compare runs by seed.
 GOLDEN = {
-    (1, 14): "cbbe12aa899b8542638f49bf5e04822c146fb0bad4094fecba22ef7b91299d58",
-    (1, 30): "9d3ff49071c3005759793feddab95a5092df1cc2f7ed01b9cf5ad563ab11311b",
-    (2, 14): "145c475e4d65a3eaa078ed06c32d5ff1c79f469df317941814c07f7e54a27ebe",
+    (1, 14): "72619e560401b6c9ac8cfd359cce7872fe21df86a090e8d98120ac0ff08c9308",
+    (1, 30): "6e6bf84b2b63c670161d344419f2f8d91507f404e30249ff48d6780deb5b6a8b",
+    (2, 14): "a9fbd02210cd94072748aee88a12f5826bd9920fcc2235ffa924cac20f6a06a4",
 }
 
 
