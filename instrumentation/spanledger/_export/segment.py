@@ -18,7 +18,7 @@ from spanledger._export.parcel import Parcel, Signal
 MAGIC = b"\xf5SLs"  # 0xF5 occurs in no UTF-8 text
 SUFFIX = ".seg1"  # the format's version: other versions of this library leave foreign files alone
 _HEADER = struct.Struct(">4sBBIII")  # magic, state, signal, items, length, crc
-_WAITING, _SENT = 0, 1
+_WAITING, _SENT = 0x00, 0xFF  # no flipped bit turns one into the other
 _STATE_OFFSET = 4
 
 
@@ -109,15 +109,14 @@ class Segment:
     def _survey(self) -> None:
         fd = self._open()
         data = os.pread(fd, os.fstat(fd).st_size, 0)
-        end, first_waiting = 0, None
+        end, left_over = 0, False
         for frame in _frames(data):
+            left_over |= frame.start > end or not frame.sent  # damage is counted when a reader meets it
+            self.items += 0 if frame.sent else frame.parcel.items
             end = frame.end
-            if not frame.sent:
-                self.items += frame.parcel.items
-                first_waiting = frame.start if first_waiting is None else first_waiting
-        self.damaged += end < len(data)  # damage further ahead is counted when a reader meets it
+        self.damaged += end < len(data)
         os.ftruncate(fd, end)
-        self.size, self._read_at = end, end if first_waiting is None else first_waiting
+        self.size, self._read_at = end, 0 if left_over else end
 
     @property
     def drained(self) -> bool:

@@ -170,17 +170,12 @@ class Sender:
         """Make one attempt to deliver the oldest parcel if it is time; return whether there was one."""
         parcel = self._pick()
         if parcel is None:
-            self._tell_waiters()
             return False
         outcome = self._send(parcel)
         with self._changed:
             self._settle(parcel, outcome)
             self._changed.notify_all()
         return True
-
-    def _tell_waiters(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
     def _pick(self) -> Parcel | None:
         with self._changed:
@@ -189,6 +184,7 @@ class Sender:
                 self._adopt_at = now + _ADOPT_SECONDS
                 self._backlog.adopt()
                 self._surveyed = True
+                self._changed.notify_all()
             if now < self._attempt_at and not (self._hurry and not self._asked_to_wait):
                 return None
             self._inflight, self._slot = self._slot or self._backlog.head(), None
