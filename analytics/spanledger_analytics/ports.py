@@ -35,7 +35,7 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an append did."""
+    """What an append did: spans of an identity that was new, and the rest of the batch's spans."""
 
     inserted_spans: int
     duplicate_spans: int
@@ -50,13 +50,21 @@ class SpanStore(Protocol):
     def append(self, batch: Batch) -> Receipt:
         """Write the batch in one transaction.
 
-        Spans and calls with a known identity replace the stored ones only if they end later or equal; the rest of the
-        batch is written once. The journal position moves with the rows or not at all.
+        Of two spans with one identity the one that ends later stays (an equal end is settled by content: the order
+        of arrival never matters). A call replaces the stored one of its span unless that ends later: of two settlements
+        the later wins. The rest of the batch is written once. The journal position moves with the rows or not at all,
+        and never back.
+
+        A store may take spans of one identity for different spans if they start more than an hour apart.
         """
         ...
 
     def related(self, keys: CallKeys) -> Related:
-        """Return the stored facts of the traces and response ids named, within the times given."""
+        """Return the stored facts that may share a call with the traces and response ids named.
+
+        Closed under both: the traces of the facts found and their response ids are looked up in turn. Only spans and
+        calls that start within the times given are seen.
+        """
         ...
 
     def journal_position(self) -> int:
@@ -64,19 +72,22 @@ class SpanStore(Protocol):
         ...
 
     def calls(self, query: CallsQuery) -> pa.Table:
-        """Return rows of ``llm_calls``, newest first."""
+        """Return rows of ``llm_calls``, newest first; ``query.cursor`` pages on (:class:`~.queries.Cursor`)."""
         ...
 
     def usage(self, query: UsageQuery) -> pa.Table:
-        """Return sums and exact percentiles by the dimensions and bucket asked for."""
+        """Return sums and exact percentiles by the dimensions and bucket asked for (``schema.usage_schema``)."""
         ...
 
-    def trace(self, trace_id: str, tenant: str | None = None) -> pa.Table:
-        """Return every span of a trace in order of start; empty if unknown."""
+    def trace(self, trace_id: str, owner: str | None = None) -> pa.Table:
+        """Return every span of a trace, columns of ``spans``, in order of start; empty if unknown.
+
+        ``owner`` limits it to the spans that came with that credential's tenant.
+        """
         ...
 
-    def rejections(self, tenant: str | None = None) -> pa.Table:
-        """Return dead letters by reason, signal and service: count, first and last seen."""
+    def rejections(self, owner: str | None = None) -> pa.Table:
+        """Return dead letters by signal, reason and service (``schema.REJECTION_SUMMARY``), latest first."""
         ...
 
     def close(self) -> None:
