@@ -2,8 +2,10 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, get_args
 
 from spanledger_analytics.errors import InvalidQueryError
 
@@ -39,9 +41,10 @@ by name; ``prompt`` is ``name@version``."""
 
 UsageOrder = Literal["dimensions", "cost", "calls"]
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
 _WEEK_S: Final = 7 * _DAY_S
-_FIRST_MONDAY_S: Final = 4 * _DAY_S  # 1970-01-05
+_A_MONDAY_S: Final = -3 * _DAY_S  # 1969-12-29, before every span
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,16 @@ class Cursor:
         """Return the opaque text handed to clients."""
         fields = [self.time_us, self.trace_id, self.span_id, self.tenant_id]
         return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+    @classmethod
+    def after(cls, row: Mapping[str, Any]) -> "Cursor":
+        """Return the cursor of a page that ends with this row of ``llm_calls`` (times as datetimes)."""
+        return cls(
+            time_us=(row["time"] - _EPOCH) // timedelta(microseconds=1),
+            trace_id=row["trace_id"],
+            span_id=row["span_id"],
+            tenant_id=row["tenant_id"],
+        )
 
     @classmethod
     def decode(cls, text: str) -> "Cursor":
@@ -152,7 +165,7 @@ class UsageQuery:
     @property
     def bucket_origin(self) -> int:
         """Seconds since the epoch at which some bucket starts."""
-        return _FIRST_MONDAY_S if self.bucket is not None and self.bucket % _WEEK_S == 0 else 0
+        return _A_MONDAY_S if self.bucket is not None and self.bucket % _WEEK_S == 0 else 0
 
 
 def _check_limit(limit: int) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -247,7 +247,7 @@ def clean_text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
-def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array[Any]:
+def _array(values: Sequence[Any], type_: pa.DataType) -> "pa.Array[Any]":
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:
@@ -309,8 +309,7 @@ def _milliseconds(nanoseconds: int) -> float:
 
 
 def _money(value: Decimal | None) -> Decimal | None:
-    try:
-        rounded = None if value is None else value.quantize(_NANO, ROUND_HALF_EVEN)
-    except InvalidOperation:
+    if value is None or not value.is_finite() or abs(value) >= _MAX_COST:
         return None
-    return rounded if rounded is not None and abs(rounded) < _MAX_COST else None
+    rounded = value.quantize(_NANO, ROUND_HALF_EVEN)
+    return rounded if abs(rounded) < _MAX_COST else None

@@ -347,15 +347,8 @@ def usage_schema(by: tuple[str, ...], *, bucketed: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
-REJECTION_SUMMARY: Final = pa.schema(
-    {
-        "signal": TEXT,
-        "reason": TEXT,
-        "service_name": TEXT,
-        "count": COUNT,
-        "size": COUNT,
-        "first_seen": TIME,
-        "last_seen": TIME,
-    }
-)
+REJECTION_SUMMARY: Final = Table(
+    "rejection_summary",
+    _public(signal=TEXT, reason=TEXT, service_name=TEXT, count=COUNT, size=COUNT, first_seen=TIME, last_seen=TIME),
+).arrow
 """What :meth:`SpanStore.rejections` returns; ``size`` is the sum in bytes."""
