@@ -1,0 +1,162 @@
+"""From a span to the facts it states about one model call."""
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from spanledger_analytics.records import CallFacts, Span, Usage
+from spanledger_ingest.normalise import _aliases as alias
+from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_of
+from spanledger_ingest.normalise._sources import Reader
+from spanledger_ingest.normalise._table import COMPILED, SOURCE_NAMES, Rule
+from spanledger_ingest.normalise._usage import source_of, usage_of
+
+_USD = (None, "USD", "usd")
+_OTHER_ERROR = "_OTHER"
+"""What the conventions say for an error whose type is not known."""
+_WHO = frozenset(
+    ("tenant_id", "user_id", "session_id", "use_case", "service_name", "environment", "region", "prompt_name",
+     "prompt_version", "batch")
+)  # fmt: skip
+_TENANT = dict(COMPILED)["tenant_id"]
+_Plan = tuple[tuple[str, tuple[Rule, ...]], ...]
+
+
+def facts_of(span: Span) -> CallFacts | None:
+    """Return what the span says of a model call, ``None`` if it does not describe one."""
+    operation = operation_of(span.attributes)
+    if operation is None or operation.role == "none":
+        return None
+    dialect = dialect_of(span.scope, span.attributes)
+    if span.status != "error" and _is_opening(dialect, span):
+        return None
+    found = _read(span)
+    usage = usage_of(found, _provider(found), dialect)
+    rollup = _is_rollup(operation, span, usage)
+    if rollup is None:
+        return None
+    return _build(span, operation, dialect, found, usage, rollup=rollup)
+
+
+def tenant_of(span: Span) -> str | None:
+    """Return the tenant of any span: of its credential, else what the span says itself."""
+    if span.owner:
+        return span.owner
+    reader = Reader(span, failed=False)
+    return next((clean for rule in _TENANT if (clean := rule.convert(rule.source.read(reader))) is not None), None)
+
+
+def _is_opening(dialect: Dialect, span: Span) -> bool:
+    return bool(dialect.opening_unless) and not any(name in span.attributes for name in dialect.opening_unless)
+
+
+def _is_rollup(operation: Operation, span: Span, usage: Usage) -> bool | None:
+    if operation.role == "call":
+        return False
+    if usage.input is None and usage.output is None:
+        return None
+    # The conventions give inference spans the kind CLIENT; what runs inside the process sums up others.
+    return operation.role == "rollup" or span.kind != "client"
+
+
+@lru_cache(maxsize=4096)
+def _plan(names: frozenset[str]) -> _Plan:
+    """Return the rules worth trying on a span that has these of the table's attributes."""
+    plan = []
+    for column, rules in COMPILED:
+        useful = tuple(rule for rule in rules if rule.source.needs is None or rule.source.needs in names)
+        if useful:
+            plan.append((column, useful))
+    return tuple(plan)
+
+
+def _read(span: Span) -> dict[str, Any]:
+    reader = Reader(span, failed=span.status == "error")
+    found: dict[str, Any] = {}
+    for column, rules in _plan(SOURCE_NAMES.intersection(span.attributes)):
+        for rule in rules:
+            raw = rule.source.read(reader)
+            if raw is not None and (clean := rule.convert(raw)) is not None:
+                found[column] = clean
+                break
+    return found
+
+
+def _provider(found: dict[str, Any]) -> str | None:
+    at_host = alias.provider_of_host(found["host"]) if "host" in found else None
+    named = found.get("provider")
+    # The OpenAI SDK speaks to many hosts, and its instrumentations say openai for all of them.
+    if at_host is not None and named in {None, "openai"}:
+        return at_host
+    if named is not None:
+        return str(named)
+    model = found.get("response_model") or found.get("request_model")
+    return None if model is None else alias.provider_of_model(model)
+
+
+def _build(
+    span: Span, operation: Operation, dialect: Dialect, found: dict[str, Any], usage: Usage, *, rollup: bool
+) -> CallFacts:
+    provider = _provider(found)
+    failed = span.status == "error" or "error.type" in span.attributes or "failed_level" in found
+    spoke = usage != Usage() or "response_id" in found
+    raw = found.get("finish_reasons_raw", ())
+    stream = found.get("stream")
+    return CallFacts(
+        owner=span.owner,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        **{column: found[column] for column in _WHO & found.keys()} | ({"tenant_id": span.owner} if span.owner else {}),
+        provider=provider,
+        operation=operation.name or _spelled(span),
+        request_model=_model(found.get("request_model"), provider),
+        # Some families repeat the model asked for on errors; nobody answered there.
+        response_model=_model(found.get("response_model"), provider) if spoke or not failed else None,
+        response_id=None if _is_local_id(found.get("response_id")) else found.get("response_id"),
+        usage=usage,
+        usage_source=source_of(usage, span.attributes, span.scope.name, dialect),
+        service_tier=_tier(found),
+        reported_cost_usd=found.get("reported_cost_usd") if found.get("cost_currency") in _USD else None,
+        finish_reason=alias.finish_reason(raw) or ("error" if failed else None),
+        finish_reasons_raw=raw,
+        stream=stream,
+        ttft_ns=found.get("ttft_ns", found.get("ttft_of_stream_ns") if stream else None),
+        **_outcome(span, found, failed=failed),
+        dialect=dialect.name,
+        scope_name=span.scope.name,
+        rollup=rollup,
+    )
+
+
+def _outcome(span: Span, found: dict[str, Any], *, failed: bool) -> dict[str, Any]:
+    status: Literal["ok", "error"] = "error" if failed else "ok"
+    http = found.get("http_status")
+    if not failed:
+        return {"status": status, "http_status": http}
+    error_type = found.get("error_type")
+    if http is None:
+        http = alias.status_in(span.status_message) or (alias.status_of_error(error_type) if error_type else None)
+    if error_type is None:
+        error_type = str(http) if http is not None else _OTHER_ERROR
+    return {"status": status, "http_status": http, "error_type": error_type}
+
+
+def _model(name: str | None, provider: str | None) -> str | None:
+    return None if name is None else alias.plain_model(name, provider)
+
+
+def _tier(found: dict[str, Any]) -> str | None:
+    tier = found.get("service_tier")
+    return None if tier is None else str(tier).lower()
+
+
+def _is_local_id(response_id: str | None) -> bool:
+    # LangChain numbers its own runs; no provider knows these.
+    return response_id is not None and response_id.startswith(("lc_run-", "run-", "run--"))
+
+
+def _spelled(span: Span) -> str | None:
+    value = span.attributes.get("gen_ai.operation.name")
+    return value[:64] if type(value) is str and value else None

@@ -1,0 +1,40 @@
+"""Normalisation of spans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spanledger_analytics.records import CallFacts, Content, Span
+from spanledger_ingest.normalise._content import Found, split, split_events
+from spanledger_ingest.normalise._facts import facts_of, tenant_of
+
+UNKNOWN_TENANT = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A span taken apart: what is stored of it, what it says of a model call, and what was said."""
+
+    span: Span
+    """The span without content in its attributes and events."""
+    facts: CallFacts | None
+    """``None`` if the span does not describe a model call."""
+    contents: Sequence[Content]
+    """All content of the span, before any policy."""
+
+
+def normalise(span: Span) -> Normalised:
+    """Read a span of any dialect. Never raises, whatever the attributes hold."""
+    facts = facts_of(span)
+    found = Found()
+    attributes = split(span.attributes, found)
+    events = split_events(span.events, found) if span.events else span.events
+    if not found.parts and attributes is span.attributes:
+        return Normalised(span, facts, ())
+    message = span.status_message
+    if message:
+        # SDKs copy the provider's error text here, and that may quote the prompt.
+        found.add("other", "status.message", message)
+    clean = replace(span, attributes=attributes, events=events, status_message="")
+    tenant = (facts.tenant_id if facts is not None else tenant_of(span)) or UNKNOWN_TENANT
+    contents = found.contents(span.owner, tenant, (span.trace_id, span.span_id), span.start_ns)
+    return Normalised(clean, facts, contents)
