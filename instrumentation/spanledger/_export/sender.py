@@ -262,6 +262,7 @@ class Sender:
             # Only the type: the message of a ValueError from http.client would quote the API key.
             self._tell_once(type(error).__name__, "%s: unexpected error, %d spans wait: %s", self._backlog.items)
             self._attempt_at = self._clock.monotonic() + self._backoff.next()
+            self._changed.notify_all()
 
     # The end.
 
