@@ -14,6 +14,7 @@ check: ## formatting, lint, types, import contracts, packaging
 	$(BIN)/mypy --explicit-package-bases tests benchmarks scripts
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/build_price_table.py --check
+	$(BIN)/python scripts/build_docs.py --check
 	$(BIN)/python scripts/check_packaging.py
 
 test: ## the whole suite

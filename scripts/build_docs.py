@@ -1,0 +1,98 @@
+"""Write the parts of the documentation that the program itself knows: settings and command-line help.
+
+Each part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in a page of ``docs/``. With ``--check``
+nothing is written and a stale page is an error.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import spanledger.settings
+from spanledger_ingest.cli import COMMANDS
+from spanledger_ingest.settings import SECTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def service_settings() -> str:
+    """Return a table of the service's settings."""
+    rows = ["| key | environment | default | meaning |", "|---|---|---|---|"]
+    for section, config in SECTIONS.items():
+        for item in fields(config):
+            variable = f"`SPANLEDGER_{section}_{item.name}`".upper()
+            default = "" if item.default in ((), "") else f"`{item.default}`"
+            rows.append(f"| `{section}.{item.name}` | {variable} | {default} | {item.metadata['doc']} |")
+    return "\n".join(rows)
+
+
+def application_settings() -> str:
+    """Return a table of the instrumentation's settings; meanings are the attribute docstrings."""
+    meanings = dict(_attribute_docstrings(spanledger.settings.Settings.__name__))
+    rows = ["| argument of `configure` | environment, first wins | default | meaning |", "|---|---|---|---|"]
+    for item in fields(spanledger.settings.Settings):
+        variables = ", ".join(f"`{name}`" for name in item.metadata["env"])
+        default = "" if item.default in (None, (), "") else f"`{item.default}`"
+        rows.append(f"| `{item.name}` | {variables} | {default} | {meanings[item.name]} |")
+    return "\n".join(rows)
+
+
+def _attribute_docstrings(class_name: str) -> Iterator[tuple[str, str]]:
+    source = Path(str(spanledger.settings.__file__)).read_text(encoding="utf-8")
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    body = classes[class_name].body
+    for item, text in pairwise(body):
+        if isinstance(item, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            yield ast.unparse(item.target), " ".join(str(text.value.value).replace("``", "`").split())
+
+
+def command_help() -> str:
+    """Return the help of every command."""
+    texts = [_help(), *(_help(name) for name in COMMANDS)]
+    return "\n\n".join(f"```\n{text}\n```" for text in texts)
+
+
+def _help(*command: str) -> str:
+    program = Path(sys.executable).parent / "spanledger"
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run([program, *command, "--help"], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "service-settings": ("docs/configuration.md", service_settings),
+    "application-settings": ("docs/configuration.md", application_settings),
+    "command-help": ("docs/command-line.md", command_help),
+}
+
+
+def refreshed(text: str, name: str, body: str) -> str:
+    """Return the page with the named part replaced."""
+    head, begin, rest = text.partition(f"<!-- begin {name} -->\n")
+    _, end, tail = rest.partition(f"<!-- end {name} -->")
+    return f"{head}{begin}{body}\n{end}{tail}"
+
+
+def main() -> None:
+    """Refresh the pages, or check them."""
+    checking = "--check" in sys.argv
+    stale = []
+    for name, (page, build) in PARTS.items():
+        path = ROOT / page
+        text = path.read_text(encoding="utf-8")
+        fresh = refreshed(text, name, build())
+        if fresh != text:
+            stale.append(f"{page}: {name}")
+            if not checking:
+                path.write_text(fresh, encoding="utf-8")
+    if stale and checking:
+        sys.exit(f"stale documentation ({', '.join(stale)}); refresh it with: make docs")
+
+
+if __name__ == "__main__":
+    main()
