@@ -68,6 +68,10 @@ class Unpriceable(Exception):  # noqa: N818 - not an error: an answer with a rea
         self.reason: Reason = reason
         self.detail = detail
 
+    def answer(self) -> Priced:
+        """Return the price that is none."""
+        return Priced(None, self.reason, self.detail)
+
 
 class Rates:
     """The unit prices of one model at one time in one context, ready to bill.
@@ -100,6 +104,13 @@ class Rates:
                 total = _EXACT.add(total, amount)
                 lines.append(PriceLine(token_class, tokens, per_million, amount))
         return Priced(_EXACT.quantize(total, _NANO), None, "", self.price_id, self.source, tuple(lines))
+
+    def bill(self, usage: TokenUsage) -> Priced:
+        """Bill the usage, or say why not."""
+        try:
+            return self.price(usage)
+        except Unpriceable as why:
+            return why.answer()
 
     def _split(self, usage: TokenUsage) -> dict[str, int]:
         """Count each unit without its parts, so that no token counts twice. Parts come before their totals."""

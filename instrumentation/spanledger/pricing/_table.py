@@ -169,7 +169,7 @@ class PriceTable:
         try:
             return resolution.rates_at(context, at_ns).price(usage)
         except Unpriceable as why:
-            return Priced(None, why.reason, why.detail)
+            return why.answer()
 
     def _find_call(self, provider: str | None, request: str | None, response: str | None) -> _Resolution:
         names = {text: read_name(text, self._known) for text in (response, request) if text}

@@ -1,0 +1,88 @@
+"""Pricing of calls in the service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from spanledger.pricing import TOKEN_FIELDS, Priced, PriceTable, TokenUsage
+from spanledger_analytics.records import Call, CallFacts, CostStatus
+from spanledger_ingest.price_book._overrides import read_overrides
+from spanledger_ingest.price_book._rows import priced_from_rows, rows_of
+
+
+class PriceBook:
+    """Prices calls at the prices of their time. Immutable, and safe to use from any thread."""
+
+    def __init__(self, table: PriceTable) -> None:
+        self._table = table
+
+    @classmethod
+    def build(cls, overrides: Sequence[Mapping[str, Any]] = ()) -> "PriceBook":
+        """Return the book of the installed price list.
+
+        Args:
+            overrides: the ``[[prices.override]]`` tables of the configuration; they win over the list.
+
+        Raises:
+            OverrideError: a table that cannot be meant.
+        """
+        table = PriceTable.load()
+        return cls(table.with_overrides(read_overrides(overrides, table)) if overrides else table)
+
+    @property
+    def version(self) -> str:
+        """The price list and its release."""
+        return self._table.version
+
+    def price(self, call: Call) -> Call:
+        """Return the call with its cost, or with the status that says why it has none.
+
+        Estimated usage is priced like any other; the row says so in ``usage_source``.
+        """
+        if not call.billable:
+            return replace(call, cost_usd=None, cost_status="not_billable", price_id=None)
+        priced = self._price(call.facts)
+        return replace(call, cost_usd=priced.amount, cost_status=_status(priced), price_id=priced.price_id)
+
+    def explain(self, call: Call, stored: pa.Table | None = None) -> Priced:
+        """Return the price of a call line by line, or the reason why it has none.
+
+        Args:
+            call: a stored call, of whichever billing status.
+            stored: rows of the ``prices`` table. They explain a call that was priced by an earlier list.
+        """
+        priced = self._price(call.facts)
+        if stored is None or call.price_id is None or call.price_id == priced.price_id:
+            return priced
+        return priced_from_rows(stored, call.price_id, _usage(call.facts)) or priced
+
+    def rows(self) -> pa.Table:
+        """Return every price of the book, see ``SCHEMA``. Add those whose ``price_id`` the store does not have yet."""
+        return rows_of(self._table)
+
+    def _price(self, facts: CallFacts) -> Priced:
+        usage = _usage(facts)
+        if not usage.input and not usage.output:  # no model answers without reading: some SDKs write 0 for unknown
+            return Priced(None, "no_usage", "the call does not say how many tokens it used")
+        return self._table.price(
+            provider=facts.provider,
+            request_model=facts.request_model,
+            response_model=facts.response_model,
+            usage=usage,
+            at_ns=facts.start_ns,
+            service_tier=facts.service_tier,
+            batch=facts.batch,
+        )
+
+
+def _usage(facts: CallFacts) -> TokenUsage:
+    return TokenUsage(**{name: getattr(facts.usage, name) for name in TOKEN_FIELDS})
+
+
+def _status(priced: Priced) -> CostStatus:
+    """Return the status of a row. Whatever was used and has no certain price counts as unpriced, and shows as such."""
+    if priced.amount is not None:
+        return "priced"
+    return "no_usage" if priced.reason == "no_usage" else "unpriced_model"
