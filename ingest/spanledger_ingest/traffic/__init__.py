@@ -4,6 +4,7 @@ from spanledger_ingest.traffic._catalogue import MODELS, Model, Usage
 from spanledger_ingest.traffic._generate import (
     DEFAULT_END_NS,
     HourTraffic,
+    OutputError,
     Written,
     generate,
     generate_hour,
@@ -22,6 +23,7 @@ __all__ = [
     "Incident",
     "Ledger",
     "Model",
+    "OutputError",
     "PromptGrowth",
     "Tenant",
     "Totals",

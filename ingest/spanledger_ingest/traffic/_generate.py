@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from spanledger_ingest.errors import IngestError
 from spanledger_ingest.traffic._encode import batches, encode
 from spanledger_ingest.traffic._ledger import Ledger, truth
 from spanledger_ingest.traffic._plan import plan_hour
@@ -16,6 +17,10 @@ from spanledger_ingest.traffic._world import World, build_world
 
 DEFAULT_END_NS = 1_790_812_800_000_000_000
 """2026-10-01T00:00:00Z, a fixed date so that a seed alone names the bytes."""
+
+
+class OutputError(IngestError):
+    """The folder for generated traffic cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,11 @@ def write_traffic(
         progress: Called with the share done, 0..1, after each hour.
 
     Raises:
-        FileExistsError: If ``out`` is not empty.
+        OutputError: If ``out`` is not empty or cannot be written to.
         ValueError: If a number is out of range.
     """
     world = build_world(seed, end_ns=end_ns, days=days, tenants=tenants, calls_per_day=calls_per_day)
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty; name a new folder")
+    _prepare(out)
     ledger, digest, files, size = Ledger(), sha256(), 0, 0
     for done, hour in enumerate(generate(world), start=1):
         ledger.merge(hour.ledger)
@@ -97,6 +100,16 @@ def write_traffic(
     facts = {**truth(world, ledger), "files": files, "bytes": size, "sha256": digest.hexdigest()}
     (out / "truth.json").write_text(json.dumps(facts, indent=2) + "\n")
     return Written(facts, files, size, digest.hexdigest())
+
+
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        used = any(out.iterdir())
+    except OSError as error:
+        raise OutputError(f"cannot write to {str(out)!r}: {error.strerror}") from error
+    if used:
+        raise OutputError(f"{str(out)!r} is not empty; name a new folder")
 
 
 def _write(out: Path, hour: int, part: int, body: bytes) -> None:

@@ -17,6 +17,7 @@ from spanledger_ingest.traffic._catalogue import (
 from spanledger_ingest.traffic._incidents import Incident, PromptGrowth
 from spanledger_ingest.traffic._random import Stream
 
+MOST_TENANTS = len(COMPANIES)
 HOUR_NS = 3_600_000_000_000
 _ZIPF_EXPONENT = 1.1
 MOST_TURNS = 5
@@ -92,8 +93,8 @@ def build_world(seed: int, *, end_ns: int, days: int, tenants: int = 20, calls_p
     """
     if days < 1 or calls_per_day < 1:
         raise ValueError(f"days and calls per day must be positive, not {days} and {calls_per_day}")
-    if not 1 <= tenants <= len(COMPANIES):
-        raise ValueError(f"a world has 1 to {len(COMPANIES)} tenants, not {tenants}")
+    if not 1 <= tenants <= MOST_TENANTS:
+        raise ValueError(f"a world has 1 to {MOST_TENANTS} tenants, not {tenants}")
     made = _tenants(seed, tenants, calls_per_day)
     return World(seed=seed, end_ns=end_ns, days=days, tenants=made, incidents=_incidents(made, end_ns))
 

@@ -2,33 +2,60 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from spanledger_ingest.traffic._generate import Written, write_traffic
+from spanledger_ingest.traffic._world import MOST_TENANTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `spanledger generate`."""
     parser.add_argument("--seed", type=int, default=1, help="names the traffic: same seed, same bytes (default 1)")
-    parser.add_argument("--days", type=int, default=7, help="length of the period, which ends 2026-10-01 (default 7)")
+    parser.add_argument(
+        "--days",
+        type=number_between(1, 4000),
+        default=7,
+        help="days up to 2026-10-01 (default 7)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder for request files and truth.json")
-    parser.add_argument("--tenants", type=int, default=20, help="number of tenants, 1 to 40 (default 20)")
-    parser.add_argument("--calls-per-day", type=int, default=5000, help="model calls a day, on average (default 5000)")
+    parser.add_argument(
+        "--tenants", type=number_between(1, MOST_TENANTS), default=20, help="number of tenants, 1 to 40 (default 20)"
+    )
+    parser.add_argument(
+        "--calls-per-day",
+        type=number_between(1, 1_000_000_000),
+        default=5000,
+        help="model calls a day, on average (default 5000)",
+    )
     parser.add_argument("--json", action="store_true", help="print the truth as JSON")
 
 
+def number_between(least: int, most: int) -> Callable[[str], int]:
+    """Return an argument type that takes whole numbers of a range."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{number} is not between {least} and {most}")
+        return number
+
+    parse.__name__ = "whole number"  # argparse names it in its message
+    return parse
+
+
 def run(args: argparse.Namespace) -> int:
-    """Generate, and say what was written; 0 if it was, 1 if not."""
-    try:
-        written = _write(args)
-    except (OSError, ValueError) as error:
-        _say(Console(stderr=True), f"spanledger generate: {error}")
-        return 1
+    """Generate, and say what was written.
+
+    Raises:
+        OutputError: If nothing can be written there.
+    """
+    written = _write(args)
     if args.json:
-        _say(Console(), json.dumps(written.truth, indent=2))
+        _say(json.dumps(written.truth, indent=2))
     else:
         _report(written, args.out)
     return 0
@@ -57,8 +84,8 @@ def _report(written: Written, out: Path) -> None:
         "each file is the body of one POST /v1/traces (Content-Type: application/x-protobuf)",
         f"sha256 of all bodies {written.sha256}",
     )
-    _say(Console(), "\n".join(lines))
+    _say("\n".join(lines))
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say(text: str) -> None:
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)

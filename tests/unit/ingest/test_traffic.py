@@ -24,6 +24,7 @@ from spanledger_ingest.traffic import (
     MODELS,
     Ledger,
     Model,
+    OutputError,
     PromptGrowth,
     Usage,
     World,
@@ -291,7 +292,7 @@ def test_the_written_folder_is_the_same_each_time(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="name a new folder"):
+    with pytest.raises(OutputError, match="name a new folder"):
         write_traffic(7, 1, tmp_path)
 
 
@@ -315,14 +316,19 @@ def test_generate_says_where_things_are(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"the truth about them is in {out / 'truth.json'}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [("--days", "0"), ("--tenants", "99")], ids=repr)
-def test_generate_fails_with_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+@pytest.mark.parametrize("arguments", [("--days", "0"), ("--tenants", "99"), ("--days", "x")], ids=repr)
+def test_generate_refuses_impossible_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str]
 ) -> None:
-    assert cli.run(parse(*arguments, "--out", str(tmp_path / "traffic"))) == 1
-    printed = capsys.readouterr()
-    assert printed.err.startswith("spanledger generate: ")
-    assert printed.err.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        parse(*arguments, "--out", str(tmp_path / "traffic"))
+    assert f"argument {arguments[0]}: " in capsys.readouterr().err
+
+
+def test_generate_needs_a_place_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write to"):
+        cli.run(parse("--out", str(tmp_path / "file" / "traffic")))
 
 
 @given(st.text(max_size=300), st.integers(0, 2**63 - 1), st.floats(allow_nan=False), st.booleans())
