@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 from opentelemetry.context import Context, attach, get_current, set_value
 
 from spanledger import _propagation
-from spanledger._guard import reports
-from spanledger._identity import IDENTITY_KEY, Entry, Identity, current, home_of
+from spanledger._guard import shielded
+from spanledger._identity import IDENTITY_KEY, Entry, Identity, closed, current, home_of, opened
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,13 +30,16 @@ class Scope(AbstractContextManager["Scope"]):
     def __init__(self, identity: Identity, *, propagate: bool) -> None:
         self._identity = identity
         self._propagate = propagate
-        self._entered: list[Context] = []
+        self._entered: list[tuple[Context, Entry | None]] = []
 
     def __enter__(self) -> Self:
         """Attach the identity to the current context."""
         before = get_current()
-        self._entered.append(before)
-        attach(self.applied_to(before, sys._getframe(1)))  # noqa: SLF001  # generators need a look at their frame
+        within, entry = self.applied_to(before, sys._getframe(1))  # noqa: SLF001  # generators need a look at their frame
+        self._entered.append((before, entry))
+        if entry is not None:
+            opened(entry)
+        attach(within)
         return self
 
     def __exit__(
@@ -47,30 +50,28 @@ class Scope(AbstractContextManager["Scope"]):
         By attaching it, not by resetting the variable: a generator may be closed from another thread or task, where a
         reset is an error that OpenTelemetry logs.
         """
-        attach(self._entered.pop())
+        before, entry = self._entered.pop()
+        if entry is not None:
+            closed(entry)
+        attach(before)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate ``function``: every call of it runs in this context."""
         return cast("Callable[P, R]", _decorated(function, self))
 
-    def applied_to(self, base: Context, frame: FrameType | None = None) -> Context:
+    def applied_to(self, base: Context, frame: FrameType | None = None) -> tuple[Context, Entry | None]:
         """The context ``base`` with this identity in it, filled from the identity that ``base`` has."""
-        try:
+        with shielded("spanledger.context"):
             return self._applied_to(base, frame)
-        except Exception as error:  # the host guard as an expression: never fail an application's `with`
-            if reports.reraise:
-                raise
-            reports.report("spanledger.context", error)
-            return base
+        return base, None
 
-    def _applied_to(self, base: Context, frame: FrameType | None) -> Context:
+    def _applied_to(self, base: Context, frame: FrameType | None) -> tuple[Context, Entry]:
         _propagation.adopt_provider()
         outer = current(base)
         identity = self._identity.over(outer.identity if outer else None)
-        home = None if frame is None else home_of(frame)
-        entry = Entry(identity, identity.attributes(), outer, home)
+        entry = Entry(identity, identity.attributes(), outer, None if frame is None else home_of(frame))
         result = set_value(IDENTITY_KEY, entry, base)
-        return _propagation.with_baggage(entry.attributes, result) if self._propagate else result
+        return (_propagation.with_baggage(entry.attributes, result) if self._propagate else result), entry
 
 
 class _Suspended:
@@ -84,7 +85,7 @@ class _Suspended:
 
     def __enter__(self) -> None:
         self._before = get_current()
-        attach(self._scope.applied_to(self._before) if self._own is None else self._own)
+        attach(self._scope.applied_to(self._before)[0] if self._own is None else self._own)
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None

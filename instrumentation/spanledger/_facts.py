@@ -40,7 +40,8 @@ class Facts:
 
     operation: str
     provider: str | None = None
-    model: str | None = None
+    request_model: str | None = None
+    response_model: str | None = None
     tokens: Mapping[str, int] = field(default_factory=dict)
     finish_reasons: tuple[str, ...] = ()
     streamed: bool = False
@@ -65,9 +66,8 @@ def facts_of(attributes: Mapping[str, Any]) -> Facts | None:
     return Facts(
         operation=operation,
         provider=_first(attributes, semconv.PROVIDER_NAME, semconv.SYSTEM, semconv.OI_PROVIDER, semconv.OI_SYSTEM),
-        model=_first(
-            attributes, semconv.RESPONSE_MODEL, semconv.OI_MODEL, semconv.REQUEST_MODEL, semconv.OI_REQUEST_MODEL
-        ),
+        request_model=_first(attributes, semconv.REQUEST_MODEL, semconv.OI_REQUEST_MODEL),
+        response_model=_first(attributes, semconv.RESPONSE_MODEL, semconv.OI_MODEL),
         tokens=_tokens(attributes),
         finish_reasons=_finish_reasons(attributes),
         streamed=attributes.get(semconv.REQUEST_STREAM) is True,

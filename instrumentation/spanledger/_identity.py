@@ -6,7 +6,7 @@ host they call, so tenant and user ids would reach the LLM vendors.
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from types import FrameType
 
@@ -53,13 +53,12 @@ class Identity:
         return {key: value for key, value in pairs.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """An identity as it lies in the context, with its attributes worked out once.
 
-    ``home`` says in which generator it was entered, if in one: context variables do not follow the suspension of a
-    generator, so whoever iterates it would inherit the identity between two items. :func:`current` looks at ``home``
-    and gives the enclosing entry then.
+    ``home`` is set for an entry made in a generator. Context variables do not follow the suspension of a generator, so
+    whoever iterates it would inherit the identity between two items, and would lose it to other generators.
     """
 
     identity: Identity
@@ -75,19 +74,27 @@ class _Home:
     frame: int
     flow: tuple[int, int]
 
-    def is_suspended(self) -> bool:
-        """Whether the same thread and task runs, but not within the generator."""
-        if _flow() != self.flow:
-            return False
-        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the only way to walk the stack cheaply
-        while frame is not None:
-            if id(frame) == self.frame:
-                return False
-            frame = frame.f_back
-        return True
+
+_live: dict[int, list[Entry]] = {}
+"""Entries whose block is open, by the id of their generator's frame; nearly always empty."""
 
 
-def home_of(frame: FrameType) -> "_Home | None":
+def opened(entry: Entry) -> None:
+    """Note that the block of ``entry`` has begun."""
+    if entry.home is not None:
+        _live.setdefault(entry.home.frame, []).append(entry)
+
+
+def closed(entry: Entry) -> None:
+    """Note that the block of ``entry`` has ended."""
+    if entry.home is not None and entry.home.frame in _live:
+        entries = _live[entry.home.frame]
+        entries.remove(entry)
+        if not entries:
+            del _live[entry.home.frame]
+
+
+def home_of(frame: FrameType) -> _Home | None:
     """The home of an entry made in ``frame``: ``None`` unless that frame belongs to a generator."""
     flags = frame.f_code.co_flags
     if not flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
@@ -96,6 +103,48 @@ def home_of(frame: FrameType) -> "_Home | None":
     if flags & _CO_ASYNC_GENERATOR and not flow[1]:
         return None  # no asyncio task: an event loop whose tasks we cannot tell apart, so do not guess
     return _Home(id(frame), flow)
+
+
+def current(context: Context | None = None) -> Entry | None:
+    """The entry that holds in ``context``, by default the current one."""
+    entry = get_value(IDENTITY_KEY, context)
+    found = entry if isinstance(entry, Entry) else None
+    if not _live and (found is None or found.home is None):
+        return found
+    return _among_generators(found)
+
+
+def _among_generators(entry: Entry | None) -> Entry | None:
+    """What holds while generators with open blocks exist: ``entry``, unless the stack says otherwise.
+
+    An entry of a generator that is suspended does not hold for whoever iterates it, and the innermost generator that
+    runs holds even if the variable was overwritten while it was suspended.
+    """
+    running = _running_homes()
+    flow = _flow()
+    while entry is not None and entry.home is not None and entry.home.flow == flow and entry.home.frame not in running:
+        entry = entry.outer
+    innermost = next((_live[frame][-1] for frame in running if frame in _live), None)
+    if innermost is None or innermost in _chain(entry):
+        return entry
+    return innermost
+
+
+def _running_homes() -> list[int]:
+    """Ids of the frames on this thread's stack that belong to generators with open blocks, innermost first."""
+    found = []
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the only way to walk the stack cheaply
+    while frame is not None:
+        if id(frame) in _live:
+            found.append(id(frame))
+        frame = frame.f_back
+    return found
+
+
+def _chain(entry: Entry | None) -> Iterator[Entry]:
+    while entry is not None:
+        yield entry
+        entry = entry.outer
 
 
 def _flow() -> tuple[int, int]:
@@ -108,11 +157,3 @@ def _flow() -> tuple[int, int]:
         except RuntimeError:
             task = None
     return threading.get_ident(), 0 if task is None else id(task)
-
-
-def current(context: Context | None = None) -> Entry | None:
-    """The entry that holds in ``context``, by default the current one."""
-    entry = get_value(IDENTITY_KEY, context)
-    while isinstance(entry, Entry) and entry.home is not None and entry.home.is_suspended():
-        entry = entry.outer
-    return entry if isinstance(entry, Entry) else None

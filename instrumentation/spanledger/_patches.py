@@ -3,9 +3,15 @@
 from spanledger._runtime import runtime
 from spanledger.settings import default_environment
 
+_STAINLESS = frozenset({"openai", "anthropic", "groq"})
+
 
 def before(library: str, *, instrumented: bool) -> None:
-    """Prepare an SDK before its instrumentor wraps it."""
+    """Prepare an SDK before its instrumentor wraps it.
+
+    Environment variables are the documented switches of the instrumentors and of anthropic's own telemetry; whatever
+    the user has set stays.
+    """
     if runtime.settings.capture_content != "none":
         default_environment({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"})
     if library == "anthropic":
@@ -17,3 +23,23 @@ def before(library: str, *, instrumented: bool) -> None:
 
 def after(library: str) -> None:
     """Complete an SDK after its instrumentor has wrapped it."""
+    if library in _STAINLESS:
+        from spanledger import _stainless  # noqa: PLC0415  # loaded with the first SDK that needs it
+
+        _stainless.install(library)
+        if library == "openai":
+            _stainless.install_hiding()
+    if library == "langchain":
+        _watch_langgraph()
+
+
+def _watch_langgraph() -> None:
+    """Wrap agent graphs when langgraph is imported after langchain: its instrumentor looks only once."""
+    import wrapt  # noqa: PLC0415  # loaded already
+
+    def imported(_module: object) -> None:
+        from spanledger import _langgraph  # noqa: PLC0415  # only who uses langgraph
+
+        _langgraph.wrap_agents()
+
+    wrapt.register_post_import_hook(imported, "langgraph.pregel")

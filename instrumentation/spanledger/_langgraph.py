@@ -1,0 +1,16 @@
+"""Agent graphs of langgraph, for the official langchain instrumentor."""
+
+import sys
+
+import wrapt
+
+from spanledger._guard import shielded
+
+
+def wrap_agents() -> None:
+    """Let the official instrumentor wrap ``Pregel.stream`` if it could not, being too early for langgraph."""
+    package = sys.modules.get("opentelemetry.instrumentation.genai.langchain")
+    graphs = sys.modules["langgraph.pregel"]
+    with shielded("instrumenting langgraph"):
+        if package is not None and not isinstance(vars(graphs.Pregel).get("stream"), wrapt.ObjectProxy):
+            package.LangChainInstrumentor._instrument_agent_entry_points()  # noqa: SLF001  # no public way

@@ -1,0 +1,108 @@
+"""Facts that decide about money and that instrumentors drop: read from SDK objects, written on the current span.
+
+A provider is a mapping here: names of ours to paths in its usage object. Only facts that the official instrumentor
+(1.3b0) or OpenInference leaves out are listed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry import trace
+
+from spanledger import semconv
+from spanledger._guard import shielded
+from spanledger._propagation import LLM_MARK
+
+_GUARD = shielded("reading usage")
+
+_OPENAI = {
+    semconv.AUDIO_INPUT_TOKENS: ("prompt_tokens_details", "audio_tokens"),
+    semconv.AUDIO_OUTPUT_TOKENS: ("completion_tokens_details", "audio_tokens"),
+    semconv.REASONING_TOKENS: ("completion_tokens_details", "reasoning_tokens"),
+}
+_OPENAI_RESPONSES = {
+    semconv.AUDIO_INPUT_TOKENS: ("input_tokens_details", "audio_tokens"),
+    semconv.AUDIO_OUTPUT_TOKENS: ("output_tokens_details", "audio_tokens"),
+    semconv.REASONING_TOKENS: ("output_tokens_details", "reasoning_tokens"),
+}
+_ANTHROPIC = {
+    semconv.CACHE_WRITE_1H_TOKENS: ("cache_creation", "ephemeral_1h_input_tokens"),
+    semconv.ANTHROPIC_SERVICE_TIER: ("service_tier",),
+}
+_GROQ = {
+    semconv.OI_INPUT_TOKENS: ("prompt_tokens",),
+    semconv.OI_OUTPUT_TOKENS: ("completion_tokens",),
+    semconv.OI_CACHE_READ_TOKENS: ("prompt_tokens_details", "cached_tokens"),
+    semconv.OI_REASONING_TOKENS: ("completion_tokens_details", "reasoning_tokens"),
+}
+
+
+def recording_call() -> Any:
+    """The current span if it is a model call that is being recorded, else ``None``."""
+    span = trace.get_current_span()
+    return span if getattr(span, LLM_MARK, False) and span.is_recording() else None
+
+
+def openai(item: Any) -> dict[str, Any]:
+    """Facts of a completion, a chunk, a response or an event of a response stream."""
+    found = getattr(item, "response", None) or item
+    usage = getattr(found, "usage", None)
+    if usage is None:
+        return {}
+    return _read(usage, _OPENAI if hasattr(usage, "prompt_tokens") else _OPENAI_RESPONSES)
+
+
+def anthropic(item: Any) -> dict[str, Any]:
+    """Facts of a message or of the first event of a stream, which carries the message."""
+    usage = getattr(getattr(item, "message", None) or item, "usage", None)
+    return {} if usage is None else _read(usage, _ANTHROPIC)
+
+
+def groq(item: Any) -> dict[str, Any]:
+    """Facts of the last chunks of a stream, which OpenInference does not read at all."""
+    facts = _read(usage, _GROQ) if (usage := getattr(getattr(item, "x_groq", None), "usage", None)) else {}
+    reasons = [choice.finish_reason for choice in getattr(item, "choices", ()) if choice.finish_reason]
+    if reasons:
+        facts |= {semconv.OI_FINISH_REASON: reasons[0], semconv.RESPONSE_ID: item.id}
+    return facts
+
+
+READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"openai": openai, "anthropic": anthropic, "groq": groq}
+
+
+class Observer:
+    """The valve that lets everything pass and writes facts on the span of the call."""
+
+    __slots__ = ("_read", "_span")
+
+    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]]) -> None:
+        self._span = span
+        self._read = read
+
+    def admits(self, item: Any) -> bool:
+        """Everything."""
+        facts = self._read(item)
+        if facts:
+            self._span.set_attributes(facts)
+        return True
+
+    def is_last(self, item: Any) -> bool:  # noqa: ARG002  # the interface's signature
+        """Nothing is held back here."""
+        return False
+
+    def observe(self, result: Any) -> None:
+        """Read a whole response."""
+        with _GUARD:
+            self.admits(result)
+
+
+def _read(usage: Any, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The values at ``paths``; zeros are left out, as instrumentors do, because a class not used is not a class."""
+    facts = {}
+    for name, path in paths.items():
+        value = usage
+        for step in path:
+            value = getattr(value, step, None)
+        if value and isinstance(value, (int, str)):
+            facts[name] = value
+    return facts

@@ -1,0 +1,127 @@
+"""The one stream wrapper: looks at each item of an SDK stream, may keep items from the caller, changes nothing else.
+
+It stands in two places with different valves: inside the instrumentor, to read facts that the instrumentor drops
+(:mod:`spanledger._observe`), and outside of it, to hide the usage chunk that only we asked for.
+"""
+
+from collections import deque
+from typing import Any, Protocol, Self
+
+import wrapt
+
+from spanledger._guard import shielded
+
+_GUARD = shielded("reading a stream")
+_MAX_TAIL = 8
+"""Items that may follow the last one a caller cares for; a server that sends more is read at the caller's pace."""
+
+
+class Valve(Protocol):
+    """Decides about the items of one stream."""
+
+    def admits(self, item: Any) -> bool:
+        """Whether the caller gets ``item``."""
+
+    def is_last(self, item: Any) -> bool:
+        """Whether the caller may stop reading after ``item``, so that what follows has to be read now."""
+
+
+class _Tap(wrapt.ObjectProxy[Any]):
+    """State of both wrappers. In no reference cycle, so that a caller who drops it drops the stream at once."""
+
+    def __init__(self, stream: Any, valve: Valve) -> None:
+        super().__init__(stream)
+        self._self_valve = valve
+        self._self_ready: deque[Any] = deque()
+        self._self_end: BaseException | None = None
+
+    def _self_take(self, item: Any) -> bool:
+        """Offer an item that arrived; whether the tail has to be read before the caller gets it."""
+        admitted, last = True, False
+        with _GUARD:
+            admitted = self._self_valve.admits(item)
+            last = admitted and self._self_valve.is_last(item)
+        if admitted:
+            self._self_ready.append(item)
+        return last
+
+    def _self_raise_end(self) -> None:
+        """Raise, once the items are out, what the tail ended with."""
+        if self._self_end is not None and not self._self_ready:
+            end, self._self_end = self._self_end, self._self_exhausted()
+            raise end
+
+    @staticmethod
+    def _self_exhausted() -> Exception:
+        raise NotImplementedError
+
+
+class SyncTap(_Tap):
+    """Around a synchronous stream."""
+
+    _self_exhausted = staticmethod(StopIteration)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        while not self._self_ready:
+            self._self_raise_end()
+            if self._self_take(next(self.__wrapped__)):
+                self._self_read_tail()
+        return self._self_ready.popleft()
+
+    def __enter__(self) -> Self:
+        self.__wrapped__.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> Any:
+        return self.__wrapped__.__exit__(*error)
+
+    def _self_read_tail(self) -> None:
+        try:
+            for _ in range(_MAX_TAIL):
+                self._self_take(next(self.__wrapped__))
+        except StopIteration:
+            self._self_end = StopIteration()  # a fresh one: a caught one refers to this frame and so to the stream
+        except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first
+            self._self_end = end
+
+
+class AsyncTap(_Tap):
+    """Around an asynchronous stream."""
+
+    _self_exhausted = staticmethod(StopAsyncIteration)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._self_ready:
+            self._self_raise_end()
+            if self._self_take(await self.__wrapped__.__anext__()):
+                await self._self_read_tail()
+        return self._self_ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        await self.__wrapped__.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> Any:
+        return await self.__wrapped__.__aexit__(*error)
+
+    async def _self_read_tail(self) -> None:
+        try:
+            for _ in range(_MAX_TAIL):
+                self._self_take(await self.__wrapped__.__anext__())
+        except StopAsyncIteration:
+            self._self_end = StopAsyncIteration()
+        except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first
+            self._self_end = end
+
+
+def tap(stream: Any, valve: Valve) -> Any:
+    """Wrap ``stream`` the way it is read; what is no stream comes back as it is."""
+    if hasattr(stream, "__anext__"):
+        return AsyncTap(stream, valve)
+    return SyncTap(stream, valve) if hasattr(stream, "__next__") else stream
