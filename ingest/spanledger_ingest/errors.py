@@ -40,6 +40,10 @@ class DataDirInUseError(DataDirError):
     """Another process owns the data directory."""
 
 
+class PortError(IngestError):
+    """An address cannot be listened on."""
+
+
 class JournalError(IngestError):
     """The journal cannot take or find an entry."""
 

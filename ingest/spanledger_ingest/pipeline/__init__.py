@@ -1,0 +1,22 @@
+"""The pipeline: intake up to the acknowledgement, writer from there to the store."""
+
+from spanledger_ingest.pipeline._intake import Authenticate, Intake, Kind, Outcome, Stats, dev_mode, read_request
+from spanledger_ingest.pipeline._steps import NormalisedLog, NormalisedSpan, Steps
+from spanledger_ingest.pipeline._storing import WriterConfig, WriterStats
+from spanledger_ingest.pipeline._writer import Writer
+
+__all__ = [
+    "Authenticate",
+    "Intake",
+    "Kind",
+    "NormalisedLog",
+    "NormalisedSpan",
+    "Outcome",
+    "Stats",
+    "Steps",
+    "Writer",
+    "WriterConfig",
+    "WriterStats",
+    "dev_mode",
+    "read_request",
+]

@@ -1,0 +1,284 @@
+"""The road from a received body to its acknowledgement."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from spanledger_analytics.records import Rejection
+from spanledger_ingest.errors import (
+    BadDataError,
+    IngestError,
+    JournalError,
+    JournalFullError,
+    TooLargeError,
+    UnsupportedEncodingError,
+)
+from spanledger_ingest.journal import Journal, Received
+from spanledger_ingest.otlp import DEFAULT_LIMITS, Decoded, Encoding, Limits, Signal, decode, inflate
+from spanledger_ingest.pipeline._process import where
+from spanledger_ingest.pipeline._storing import WriterStats
+from spanledger_ingest.pipeline._writer import Writer
+
+_log = logging.getLogger(__name__)
+
+Kind: TypeAlias = Literal[
+    "success",
+    "partial",
+    "bad_data",
+    "too_large",
+    "unsupported",
+    "unauthenticated",
+    "forbidden",
+    "rate_limited",
+    "overloaded",
+]
+
+_IN_THREAD_BYTES: Final = 16 * 1024
+_CONTENT_ENCODINGS: Final = {"identity": "", "x-gzip": "gzip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request. ``retry_after`` is in seconds, set where sending it again can help."""
+
+    kind: Kind
+    message: str = ""
+    rejected: int = 0
+    retry_after: int | None = None
+
+
+Authenticate: TypeAlias = Callable[[Mapping[str, str]], str | Outcome]
+"""Returns the tenant of the credential in the headers (lower-case names), or the refusal to answer with."""
+
+SUCCESS: Final = Outcome("success")
+_SHORT: Final = 1
+_LONGER: Final = 2
+"""Seconds. The stock exporters give up ten seconds after the first try: a longer wait is a loss."""
+
+
+def dev_mode(_headers: Mapping[str, str]) -> str:
+    """Let everybody in without a tenant: loopback development."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A snapshot for ``/metrics``."""
+
+    requests: Mapping[tuple[Signal, Kind], int]
+    accepted_items: Mapping[Signal, int]
+    rejected_items: Mapping[Signal, int]
+    received_bytes: int
+    writer: WriterStats
+    backlog_bytes: int
+    """Journal bytes that the store does not have."""
+    lag_seconds: float
+    """Age of the oldest request that the store does not have."""
+    journal_end: int
+    journal_stored: int
+    damages: int
+    ready: bool
+
+
+class Intake:
+    """Validates, journals and acknowledges requests, for every receiver alike.
+
+    Success and partial success are answered only for what is on the disk. Whatever goes wrong before that is an outcome
+    with which a client that follows OTLP keeps its data, unless the data itself is bad.
+
+    Args:
+        journal: where requests are made durable.
+        writer: who stores them afterwards.
+        authenticate: see :data:`Authenticate`.
+        limits: of one request.
+        max_in_flight_bytes: bodies in memory on their way to the journal, all requests together.
+        clock: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        writer: Writer,
+        *,
+        authenticate: Authenticate = dev_mode,
+        limits: Limits = DEFAULT_LIMITS,
+        max_in_flight_bytes: int = 256 * 1024 * 1024,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.limits = limits
+        self._journal = journal
+        self._writer = writer
+        self._authenticate = authenticate
+        self._max_in_flight = max_in_flight_bytes
+        self._in_flight = 0
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="decode")
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[Signal, Kind]] = Counter()
+        self._accepted: Counter[Signal] = Counter()
+        self._rejected: Counter[Signal] = Counter()
+        self._received_bytes = 0
+        self._closing = False
+
+    def admit(self, headers: Mapping[str, str]) -> str | Outcome:
+        """Decide, before the body is read, who sends it and whether it can be taken.
+
+        Args:
+            headers: names in lower case.
+
+        Returns:
+            the owner of the request, or how to refuse it.
+        """
+        try:
+            owner = self._authenticate(headers)
+        except Exception as error:  # noqa: BLE001 - the receivers' guard: no reason to let in, nor to lose data
+            _log.error("cannot check a credential: %s", where(error))
+            return Outcome("overloaded", "the credential cannot be checked now", retry_after=_LONGER)
+        if self._closing:
+            return Outcome("overloaded", "the service is stopping", retry_after=_LONGER)
+        return owner
+
+    def reserve(self, size: int) -> Outcome | None:
+        """Reserve memory for a body, or say why not. What was reserved must be released."""
+        with self._lock:
+            if self._in_flight + size > self._max_in_flight:
+                return Outcome("overloaded", "too many bytes are being received", retry_after=_SHORT)
+            self._in_flight += size
+            return None
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        with self._lock:
+            self._in_flight -= size
+
+    async def accept(
+        self, owner: str, signal: Signal, body: bytes, *, encoding: Encoding, content_encoding: str = ""
+    ) -> Outcome:
+        """Take one Export request.
+
+        Args:
+            owner: as :meth:`admit` returned it.
+            signal: the service it was sent to.
+            body: as received.
+            encoding: of the message.
+            content_encoding: of the body around it; empty or "identity" for none.
+
+        Returns:
+            what to answer. Never raises, except when cancelled.
+        """
+        coding = content_encoding.strip().lower()
+        request = Received(
+            signal=signal,
+            encoding=encoding,
+            content_encoding=_CONTENT_ENCODINGS.get(coding, coding),
+            owner=owner,
+            received_ns=self._clock(),
+            body=body,
+        )
+        try:
+            outcome = await self._take(request)
+        except (BadDataError, TooLargeError, UnsupportedEncodingError) as error:
+            outcome = self._refuse(request, error)
+        except JournalFullError as error:
+            outcome = Outcome("overloaded", str(error), retry_after=_LONGER)
+        except JournalError as error:
+            outcome = Outcome("overloaded", str(error), retry_after=_SHORT)
+        except Exception as error:  # noqa: BLE001 - the receivers' guard: what is not stored must be sent again
+            _log.error("cannot take a request: %s", where(error))
+            outcome = Outcome("overloaded", "unexpected failure, nothing was stored", retry_after=_LONGER)
+        self.note(signal, outcome, len(body))
+        return outcome
+
+    def note(self, signal: Signal, outcome: Outcome, size: int = 0) -> None:
+        """Count an answered request; receivers call it for those that never reach :meth:`accept`."""
+        with self._lock:
+            self._requests[signal, outcome.kind] += 1
+            self._received_bytes += size
+
+    async def _take(self, request: Received) -> Outcome:
+        if self._closing:
+            return Outcome("overloaded", "the service is stopping", retry_after=_LONGER)
+        if len(request.body) > _IN_THREAD_BYTES or request.content_encoding:
+            loop = asyncio.get_running_loop()
+            decoded, size = await loop.run_in_executor(self._pool, self._read, request)
+        else:
+            decoded, size = self._read(request)
+        if decoded.count:
+            writer = self._writer
+            done = self._journal.append(request, lambda entry: writer.enqueue(entry, decoded, size))
+            await asyncio.wrap_future(done)
+        with self._lock:
+            self._accepted[request.signal] += len(decoded.items)
+            self._rejected[request.signal] += decoded.rejected
+        return _answer(decoded)
+
+    def _read(self, request: Received) -> tuple[Decoded, int]:
+        return read_request(request, self.limits)
+
+    def _refuse(self, request: Received, error: IngestError) -> Outcome:
+        kind: Kind = "bad_data"
+        if isinstance(error, TooLargeError):
+            kind = "too_large"
+        elif isinstance(error, UnsupportedEncodingError):
+            kind = "unsupported"
+        self._writer.reject(
+            Rejection(
+                owner=request.owner,
+                signal=request.signal,
+                reason=f"request refused: {error}",
+                size=len(request.body),
+                time_ns=request.received_ns,
+            )
+        )
+        return Outcome(kind, str(error))
+
+    def stats(self) -> Stats:
+        """Return the counts so far."""
+        with self._lock:
+            return Stats(
+                requests=dict(self._requests),
+                accepted_items=dict(self._accepted),
+                rejected_items=dict(self._rejected),
+                received_bytes=self._received_bytes,
+                writer=self._writer.stats,
+                backlog_bytes=self._journal.backlog_bytes,
+                lag_seconds=self._writer.lag_seconds,
+                journal_end=self._journal.end,
+                journal_stored=self._journal.stored,
+                damages=len(self._journal.damages),
+                ready=self._writer.ready and not self._closing,
+            )
+
+    def close(self) -> None:
+        """Take no more; requests on their way are finished. Idempotent."""
+        self._closing = True
+        self._pool.shutdown(wait=True)
+
+
+def read_request(request: Received, limits: Limits) -> tuple[Decoded, int]:
+    """Decompress and decode a request; also return the size of its decompressed body.
+
+    Raises:
+        BadDataError: it cannot be read.
+        TooLargeError: it exceeds the limits.
+        UnsupportedEncodingError: its content encoding is not read here.
+    """
+    plain = inflate(request.body, request.content_encoding, limits.max_body_bytes)
+    decoded = decode(
+        request.signal, plain, request.encoding, request.owner, limits=limits, received_ns=request.received_ns
+    )
+    return decoded, len(plain)
+
+
+def _answer(decoded: Decoded) -> Outcome:
+    if decoded.rejected:
+        reasons = Counter(rejection.reason for rejection in decoded.rejections).most_common(3)
+        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        return Outcome("partial", f"{decoded.rejected} of {decoded.count} items rejected: {listed}", decoded.rejected)
+    return Outcome("partial", decoded.warning) if decoded.warning else SUCCESS

@@ -1,0 +1,259 @@
+"""The thread that moves journaled requests into the store."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from spanledger_analytics.ports import SpanStore
+from spanledger_analytics.records import Rejection
+from spanledger_ingest.errors import IngestError, JournalError
+from spanledger_ingest.journal import Entry, Journal, Received
+from spanledger_ingest.otlp import Decoded, Item, Signal
+from spanledger_ingest.pipeline._process import Work, where
+from spanledger_ingest.pipeline._steps import Steps
+from spanledger_ingest.pipeline._storing import AbandonedError, Storing, WriterConfig, WriterStats
+
+_log = logging.getLogger(__name__)
+
+_MAX_PENDING_BEFORE_LETTERS_DROP: Final = 10_000
+"""Dead letters of refused requests take no part in the journal's bound, so they have their own."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    offset: int
+    """-1 for dead letters of requests that were not journaled."""
+    end: int
+    count: int
+    size: int
+    decoded: Decoded | None
+    since: float
+
+
+class _Group:
+    """Requests that share a transaction."""
+
+    def __init__(self, config: WriterConfig) -> None:
+        self.members: list[_Pending] = []
+        self.items = 0
+        self._bytes = 0
+        self._config = config
+
+    def add(self, pending: _Pending) -> None:
+        self.members.append(pending)
+        self.items += pending.count
+        self._bytes += pending.size
+
+    @property
+    def is_full(self) -> bool:
+        return self.items >= self._config.commit_items or self._bytes >= self._config.memory_bytes
+
+
+class Writer:
+    """Stores what the journal has, in its order, in few large transactions.
+
+    A store that fails is tried again for as long as it takes: the data waits in the journal. An item that makes the
+    processing fail is found by halving the batch, and becomes a dead letter.
+
+    Args:
+        store: where to; its journal position says where to begin.
+        journal: where from.
+        steps: what is done to the items on the way.
+        decode: reads a journaled request again; raises :class:`IngestError` if it cannot.
+        config: rhythm and sizes.
+    """
+
+    def __init__(
+        self,
+        store: SpanStore,
+        journal: Journal,
+        steps: Steps,
+        decode: Callable[[Received], Decoded],
+        config: WriterConfig | None = None,
+    ) -> None:
+        self.stats = WriterStats()
+        self._store = store
+        self._journal = journal
+        self._decode = decode
+        self._config = config or WriterConfig()
+        self._storing = Storing(store, steps, self._config, self.stats)
+        self._change = threading.Condition()
+        self._pending: deque[_Pending] = deque()
+        self._pending_items = 0
+        self._memory = 0
+        self._enqueued = 0
+        self._done = 0
+        self._hurry = False
+        self._stopping = False
+        self._ready = threading.Event()
+        self._read_to = 0
+        self._oldest = 0.0
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything journaled before the start is in the store, and the thread is alive."""
+        return self._ready.is_set() and self._thread.is_alive()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the oldest request that is not stored has waited."""
+        with self._change:
+            oldest = self._oldest or (self._pending[0].since if self._pending else 0.0)
+            return _now() - oldest if oldest else 0.0
+
+    def start(self) -> None:
+        """Begin: first with what the journal holds from before, then with what is enqueued."""
+        self._thread.start()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Wait until the replay is done; tell whether it is."""
+        return self._ready.wait(timeout)
+
+    def enqueue(self, entry: Entry, decoded: Decoded, size: int) -> None:
+        """Take a journaled request. Called in the order of offsets. ``size`` is that of the decompressed body."""
+        with self._change:
+            spill = self._memory + size > self._config.memory_bytes
+            self._add(_Pending(entry.offset, entry.end, decoded.count, size, None if spill else decoded, _now()))
+            self.stats.spilled_requests += spill
+            self._memory += 0 if spill else size
+
+    def reject(self, rejection: Rejection) -> None:
+        """Take a dead letter of a request that was refused as a whole; it is lost if the process dies before long."""
+        decoded = Decoded(signal=rejection.signal, rejections=[rejection], rejected=1)
+        with self._change:
+            if len(self._pending) >= _MAX_PENDING_BEFORE_LETTERS_DROP:
+                return
+            self._add(_Pending(-1, -1, 1, 0, decoded, _now()))
+
+    def _add(self, pending: _Pending) -> None:
+        self._pending.append(pending)
+        self._pending_items += pending.count
+        self._enqueued += 1
+        self._change.notify_all()
+
+    def wait_until_stored(self, timeout: float = 30.0) -> None:
+        """Wait until everything enqueued so far is in the store, without the usual wait for company.
+
+        Raises:
+            TimeoutError: it is not, after ``timeout`` seconds.
+        """
+        with self._change:
+            target = self._enqueued
+            self._hurry = True
+            self._change.notify_all()
+            if not self._change.wait_for(lambda: self._done >= target and self._ready.is_set(), timeout):
+                raise TimeoutError(f"not everything is stored after {timeout} s")
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """Store what is pending, then end. What cannot be stored in time stays in the journal. Idempotent.
+
+        Returns:
+            whether everything was stored.
+        """
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        if self._thread.ident is None:
+            return not self._pending
+        self._thread.join(timeout)
+        self._storing.abandon()
+        self._thread.join(timeout)
+        return self._done >= self._enqueued
+
+    def _run(self) -> None:
+        try:
+            self._replay()
+            with self._change:
+                self._ready.set()
+                self._change.notify_all()
+            while (group := self._next_group()) is not None:
+                fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
+                if fresh:  # the rest was journaled early enough to be part of the replay
+                    self._store_group(fresh)
+                self._finish(group)
+        except AbandonedError:
+            _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
+
+    def _replay(self) -> None:
+        group = _Group(self._config)
+        for entry in self._journal.replay(self._storing.retrying(self._store.journal_position)):
+            decoded = self._decode_again(entry.received)
+            group.add(_Pending(entry.offset, entry.end, decoded.count, len(entry.received.body), decoded, _now()))
+            self.stats.replayed_requests += 1
+            self._read_to = entry.end
+            if group.is_full:
+                self._store_group(group.members)
+                group = _Group(self._config)
+        if group.members:
+            self._store_group(group.members)
+
+    def _next_group(self) -> list[_Pending] | None:
+        """Return what shares the next transaction, or ``None`` when the writer stops and nothing is left."""
+        with self._change:
+            self._change.wait_for(lambda: self._pending or self._stopping)
+            if not self._pending:
+                return None
+            wait = self._pending[0].since + self._config.commit_seconds - _now()
+            if wait > 0:
+                self._change.wait_for(self._need_not_wait, wait)
+            group = _Group(self._config)
+            while self._pending and not group.is_full:
+                group.add(self._pending.popleft())
+            self._pending_items -= group.items
+            self._oldest = group.members[0].since
+            return group.members
+
+    def _need_not_wait(self) -> bool:
+        return self._stopping or self._hurry or self._pending_items >= self._config.commit_items
+
+    def _store_group(self, group: Sequence[_Pending]) -> None:
+        self._storing.check()
+        items: list[Item] = []
+        rejections: list[Rejection] = []
+        for pending in group:
+            decoded = pending.decoded or self._read_again(pending.offset)
+            items.extend(decoded.items)
+            rejections.extend(decoded.rejections)
+        position = max(pending.end for pending in group)
+        self._storing.store(Work(items=items, rejections=rejections, position=None if position < 0 else position))
+        if position >= 0:
+            self._journal.forget(position)
+
+    def _finish(self, group: Sequence[_Pending]) -> None:
+        with self._change:
+            self._memory -= sum(pending.size for pending in group if pending.decoded is not None)
+            self._done += len(group)
+            self._oldest = 0.0
+            self._hurry = self._hurry and self._done < self._enqueued
+            self._change.notify_all()
+
+    def _read_again(self, offset: int) -> Decoded:
+        try:
+            return self._decode_again(self._journal.read(offset).received)
+        except JournalError as error:
+            _log.error("journal entry at %d was acknowledged and cannot be read: %s", offset, error)
+            return _refused("traces", "", f"cannot be read back from the journal: {error}", 0)
+
+    def _decode_again(self, received: Received) -> Decoded:
+        try:
+            return self._decode(received)
+        except IngestError as error:
+            _log.error("a journaled request cannot be decoded any more: %s", error)
+            return _refused(received.signal, received.owner, str(error), received.received_ns)
+        except Exception as error:  # noqa: BLE001 - the worker loop: else it would fail again at every start
+            _log.error("a journaled request cannot be decoded: %s", where(error))
+            return _refused(received.signal, received.owner, f"decoding failed: {where(error)}", received.received_ns)
+
+
+def _refused(signal: Signal, owner: str, reason: str, received_ns: int) -> Decoded:
+    rejection = Rejection(owner=owner, signal=signal, reason=reason, time_ns=received_ns)
+    return Decoded(signal=signal, rejections=[rejection], rejected=1)
+
+
+def _now() -> float:
+    return time.monotonic()
