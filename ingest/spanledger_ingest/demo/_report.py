@@ -1,0 +1,204 @@
+"""Shows an outcome of the demo: to people as tables, to programs as JSON."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from spanledger_ingest.demo._checks import Check, usd
+from spanledger_ingest.demo._run import Outcome, Row
+
+_MOST_TENANTS = 12
+
+
+def report(outcome: Outcome, url: str, place: str) -> Group:
+    """Return everything worth saying, for a rich console.
+
+    Args:
+        outcome: What happened.
+        url: Address of the service.
+        place: Where its data is, in words.
+    """
+    parts: list[RenderableType] = [
+        _headline("What happened"),
+        *map(_paragraph, _story(outcome, url, place)),
+        _headline("What it cost, for whom"),
+        _usage("tenant", outcome.tenants, _MOST_TENANTS),
+        _headline("On which models"),
+        _usage("model", outcome.models, _MOST_TENANTS),
+        _headline("The live calls"),
+        _calls(outcome.live),
+        _headline("Checked against the truth"),
+        *map(_verdict, outcome.checks),
+    ]
+    return Group(*parts)
+
+
+def next_steps(outcome: Outcome, url: str, *, serving: bool, data: str | None) -> Group:
+    """Return where to look next: only what will work once the demo has ended, or while it goes on serving."""
+    trace = outcome.live[0]["trace_id"] if outcome.live else "TRACE_ID"
+    if serving:
+        steps = [
+            f"curl '{url}/api/v1/usage?by=tenant,model&bucket=1d'",
+            f"curl '{url}/api/v1/traces/{trace}'",
+            f"open  {url}/docs for every route; Ctrl-C ends the demo",
+        ]
+    elif data is not None:
+        steps = [
+            f"spanledger serve --data {data}",
+            f"spanledger explain {trace} --data {data}",
+        ]
+    else:
+        steps = ["spanledger demo --serve          stays up, so that you can ask it yourself"]
+    steps.append("import spanledger.auto           the one line that your own application needs")
+    return Group(_headline("Where to look next"), *(Text(f"  {step}", no_wrap=True) for step in steps))
+
+
+def as_json(outcome: Outcome, url: str) -> str:
+    """Return the outcome as JSON; money as text with nine decimal places."""
+    billed = [
+        {
+            "path": request.path,
+            "status": request.status,
+            "response_id": request.response_id,
+            "model": request.model,
+            **request.usage._asdict(),
+            "completed": request.completed,
+            "told_usage": request.told_usage,
+        }
+        for request in outcome.served
+    ]
+    everything = {
+        "url": url,
+        "truth": outcome.truth,
+        "usage": {"by_tenant": outcome.tenants, "by_model": outcome.models},
+        "live_calls": outcome.live,
+        "provider_books": billed,
+        "checks": [dataclasses.asdict(check) for check in outcome.checks],
+        "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
+    }
+    return json.dumps(everything, indent=2)
+
+
+def _headline(text: str) -> RenderableType:
+    return Padding(Text(text, style="bold"), (1, 0, 0, 0))
+
+
+def _paragraph(text: str) -> RenderableType:
+    return Padding(Text(text), (0, 0, 0, 2))
+
+
+def _story(outcome: Outcome, url: str, place: str) -> list[str]:
+    truth, seconds = outcome.truth, outcome.seconds
+    totals = truth["totals"]
+    tenants = sum(row["calls"] > 0 for row in truth["tenants"])
+    lines = [
+        f"The service ran on {url} with {place}.",
+        (
+            f"{truth['days']} days of {tenants} tenants were back-filled over OTLP: {totals['calls']:,} model calls "
+            f"({totals['errors']:,} of them errors) in {truth['spans']:,} spans, sent within {seconds['sent']:.1f} s, "
+            f"all stored {seconds['stored']:.1f} s after the start."
+        ),
+    ]
+    for incident in truth["incidents"]:
+        scope = incident["scope"]
+        lines.append(
+            f"Hidden in them: at {incident['onset'][11:16]} UTC the {scope['use_case']} prompt of {scope['tenant_id']} "
+            f"grew {incident['magnitude']} times as long; it has cost {usd(incident['expected_impact_usd']):,.2f} USD "
+            "more than it would have."
+        )
+    lines.append(
+        f"Then an application made {len(outcome.live)} calls through the real OpenAI and Anthropic SDKs, instrumented "
+        "by `import spanledger.auto` alone: plain, streamed, async, with a tool, refused and retried, on a model that "
+        "nobody lists, and a stream left half way."
+    )
+    return lines
+
+
+def _usage(dimension: str, rows: Sequence[Row], most: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=False)
+    table.add_column(dimension, no_wrap=True)
+    for name in ("calls", "errors", "tokens in", "tokens out", "cost USD", "unpriced", "p95 s", "p95 TTFT s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    ranked = sorted(rows, key=lambda row: (-usd(row["cost_usd"]), row[dimension]))
+    for row in ranked[:most]:
+        table.add_row(row[dimension], *_figures(row))
+    rest = ranked[most:]
+    if rest:
+        table.add_row(f"... {len(rest)} more", *_sums(rest), style="dim")
+    return table
+
+
+def _figures(row: Row) -> tuple[str, ...]:
+    return (
+        *_sums([row]),
+        _seconds(row["p95_duration_ms"]),
+        _seconds(row["p95_ttft_ms"]),
+    )
+
+
+def _sums(rows: Sequence[Row]) -> tuple[str, ...]:
+    def total(column: str) -> int:
+        return sum(row[column] or 0 for row in rows)
+
+    calls = total("calls")
+    unpriced = total("unpriced_calls")
+    return (
+        f"{calls:,}",
+        f"{total('errors'):,}",
+        f"{total('input_tokens'):,}",
+        f"{total('output_tokens'):,}",
+        f"{sum(usd(row['cost_usd']) for row in rows):,.4f}",
+        f"{unpriced / calls:.0%}" if unpriced else "-",
+    )
+
+
+def _seconds(milliseconds: Any) -> str:
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.2f}"
+
+
+def _calls(calls: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=False)
+    for name in ("tenant", "use case", "model", "how it ended"):
+        table.add_column(name, no_wrap=True)
+    for name in ("in", "out", "cost USD", "TTFT s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for call in calls:
+        table.add_row(
+            call["tenant_id"],
+            call["use_case"] or "-",
+            call["request_model"] or call["response_model"] or "-",
+            _ending(call),
+            *("-" if call[column] is None else f"{call[column]:,}" for column in ("input_tokens", "output_tokens")),
+            _cost(call),
+            _seconds(call["ttft_ms"]),
+        )
+    return table
+
+
+def _ending(call: Row) -> str:
+    if call["status"] == "error":
+        return call["error_type"] or call["finish_reason"] or "error"
+    return call["finish_reason"] or "-"
+
+
+def _cost(call: Row) -> str:
+    if call["cost_usd"] is not None:
+        return f"{usd(call['cost_usd']):.9f}"
+    return str(call["cost_status"]).replace("_", " ")
+
+
+def _verdict(check: Check) -> RenderableType:
+    mark = Text("ok      ", style="green") if check.holds else Text("FAILED  ", style="bold red")
+    return Padding(Text.assemble(mark, check.claim, "" if check.holds else f": {check.detail}"), (0, 0, 0, 2))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that is wide enough for the tables where nobody watches."""
+    plain = Console(stderr=stderr)
+    return plain if plain.is_terminal else Console(stderr=stderr, width=120)
