@@ -1,0 +1,6 @@
+"""The DuckDB adapter of the span store."""
+
+from spanledger_ingest.store._database import DatabaseConfig
+from spanledger_ingest.store._store import DuckDBStore
+
+__all__ = ["DatabaseConfig", "DuckDBStore"]

@@ -1,0 +1,54 @@
+"""DDL of the DuckDB adapter, derived from the schema module.
+
+Real tables live in the schema ``priv``, the public views in ``ledger``; neither is on the search path, so that an
+unqualified name in a user's SQL can reach nothing but what the SQL guard puts there. There are no indexes and no keys:
+DuckDB's are its fragile part, and identity is kept by the writer.
+"""
+# ruff: noqa: S608 - identifiers come from the schema module
+
+from typing import Final
+
+import pyarrow as pa
+
+from spanledger_analytics import schema
+
+PRIVATE: Final = "priv"
+VIEWS: Final = "ledger"
+
+_SQL_TYPES: Final = {
+    schema.TEXT: "VARCHAR",
+    schema.COUNT: "BIGINT",
+    schema.REAL: "DOUBLE",
+    schema.FLAG: "BOOLEAN",
+    schema.TIME: "TIMESTAMPTZ",
+    schema.MONEY: "DECIMAL(18, 9)",
+    schema.TEXTS: "VARCHAR[]",
+}
+
+META: Final = f"""
+    CREATE SCHEMA IF NOT EXISTS {PRIVATE};
+    CREATE SCHEMA IF NOT EXISTS {VIEWS};
+    CREATE TABLE IF NOT EXISTS {PRIVATE}.meta (schema_version BIGINT, journal_position BIGINT);
+"""
+
+
+def quoted(name: str) -> str:
+    """Return an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns(shape: pa.Schema, prefix: str = "") -> str:
+    """Return the column list of a SELECT."""
+    return ", ".join(prefix + quoted(name) for name in shape.names)
+
+
+def create_table(table: schema.Table) -> str:
+    """Return the statement that creates a table where it is missing."""
+    types = ", ".join(f"{quoted(column.name)} {_SQL_TYPES[column.type]}" for column in table.columns)
+    return f"CREATE TABLE IF NOT EXISTS {PRIVATE}.{quoted(table.name)} ({types})"
+
+
+def create_view(table: schema.Table) -> str:
+    """Return the statement that creates the view of the public columns."""
+    shown = columns(table.view) if table.scoped else "*"
+    return f"CREATE OR REPLACE VIEW {VIEWS}.{quoted(table.name)} AS SELECT {shown} FROM {PRIVATE}.{quoted(table.name)}"

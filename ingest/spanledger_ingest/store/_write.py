@@ -1,0 +1,189 @@
+"""Appending a batch in one transaction.
+
+Rows go in as registered Arrow tables. What has an identity is compared with what is stored, looking only at the
+stretches of time that the batch touches, because there are no indexes to look it up in.
+"""
+# ruff: noqa: S608 - identifiers come from the schema module, times are integers
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spanledger_analytics import rows, schema
+from spanledger_analytics.ports import Receipt
+from spanledger_analytics.records import Batch
+from spanledger_ingest.store._arrow import fetch, registered
+from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
+
+_HOUR_NS: Final = 3600 * 10**9
+_MAX_STRETCHES: Final = 8
+_SPAN_KEY: Final = ("owner", "trace_id", "span_id")
+
+
+def append(cursor: duckdb.DuckDBPyConnection, batch: Batch) -> Receipt:
+    """Write a batch; the whole of it or, on any error, nothing."""
+    spans = [rows.span_row(span) for span in batch.spans]
+    with transaction(cursor):
+        new = _upsert(cursor, schema.SPANS, _latest(spans), _SPAN_KEY, _content_decides(schema.SPANS))
+        calls = _latest_calls([rows.call_row(call) for call in batch.calls])
+        _upsert(cursor, schema.LLM_CALLS, calls, _SPAN_KEY, "i.end_ns >= s.end_ns")
+        _append_rest(cursor, batch)
+        if batch.journal_position is not None:
+            position = "UPDATE {}.meta SET journal_position = greatest(journal_position, ?)"
+            cursor.execute(position.format(PRIVATE), [batch.journal_position])
+    return Receipt(inserted_spans=new, duplicate_spans=len(spans) - new)
+
+
+@contextmanager
+def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit at the end, roll back on any exception."""
+    cursor.begin()
+    try:
+        yield
+        cursor.commit()
+    except BaseException:
+        _roll_back(cursor)
+        raise
+
+
+def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.rollback()
+    except duckdb.Error:
+        return  # a database that gave up has nothing left to roll back
+
+
+def _append_rest(cursor: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    contents = [rows.content_row(content) for content in batch.contents]
+    scores = [rows.score_row(score) for score in batch.scores]
+    _upsert(cursor, schema.SPAN_CONTENT, contents, (*_SPAN_KEY, "kind"), "true")
+    _upsert(cursor, schema.SCORES, scores, (*_SPAN_KEY, "name", "scorer_version", "start_ns"), "true")
+    _insert_unknown(cursor, schema.LOGS, [rows.log_row(log) for log in batch.logs])
+    _insert_unknown(cursor, schema.METRICS, [rows.metric_row(point) for point in batch.metrics])
+    _insert_unknown(cursor, schema.REJECTIONS, rows.rejection_rows(batch.rejections))
+
+
+def _latest(spans: Sequence[rows.Row]) -> list[rows.Row]:
+    """Keep of each identity the span that ends last; between equal ends content decides, as in the store."""
+    kept: dict[rows.Row, rows.Row] = {}
+    for row in spans:
+        key = _span_key(row)
+        known = kept.get(key)
+        if known is None or _rank(known) <= _rank(row):
+            kept[key] = row
+    return list(kept.values())
+
+
+def _latest_calls(calls: Iterable[rows.Row]) -> list[rows.Row]:
+    kept: dict[rows.Row, rows.Row] = {}
+    for row in calls:
+        known = kept.get(_span_key(row))
+        if known is None or known[_CALL_END] <= row[_CALL_END]:
+            kept[_span_key(row)] = row
+    return list(kept.values())
+
+
+def _positions(table: schema.Table, names: Iterable[str]) -> tuple[int, ...]:
+    return tuple(table.arrow.names.index(name) for name in names)
+
+
+_OWNER, _TRACE, _SPAN = _positions(schema.SPANS, _SPAN_KEY)
+_CALL_END: Final = schema.LLM_CALLS.arrow.names.index("end_ns")
+_SPAN_END: Final = schema.SPANS.arrow.names.index("end_ns")
+
+
+def _span_key(row: rows.Row) -> rows.Row:
+    return row[_OWNER], row[_TRACE], row[_SPAN]
+
+
+def _rank(row: rows.Row) -> tuple[Any, ...]:
+    return row[_SPAN_END], *((value is None, value if value is not None else 0) for value in row)
+
+
+def _content_decides(table: schema.Table) -> str:
+    names = ["end_ns", *table.arrow.names]
+    incoming, stored = (", ".join(f"{side}.{quoted(name)}" for name in names) for side in ("i", "s"))
+    return f"row({incoming}) > row({stored})"
+
+
+def _upsert(
+    cursor: duckdb.DuckDBPyConnection, table: schema.Table, new: list[rows.Row], key: Sequence[str], newer: str
+) -> int:
+    """Insert rows, replacing stored ones of the same key where ``newer`` holds; return how many keys were unknown.
+
+    ``newer`` is SQL over ``i``, the incoming row, and ``s``, the stored one.
+    """
+    if not new:
+        return 0
+    at = _positions(table, key)
+    incoming = rows.table_of(table, rows.unique(new, lambda row: tuple(row[n] for n in at)))
+    incoming = incoming.append_column("number", pa.array(range(incoming.num_rows), pa.int64()))
+    known = _known(cursor, table, incoming, key, newer)
+    if known.num_rows:
+        _delete_replaced(cursor, table, known)
+        stale = pc.unique(known.filter(pc.invert(known["newer"]))["number"])
+        incoming = incoming.filter(pc.invert(pc.is_in(incoming["number"], value_set=stale)))
+    _insert(cursor, table, incoming.drop_columns("number"))
+    return len(set(map(_span_key, new))) - len(pc.unique(known["number"]))
+
+
+def _known(
+    cursor: duckdb.DuckDBPyConnection, table: schema.Table, incoming: pa.Table, key: Sequence[str], newer: str
+) -> pa.Table:
+    """Return the stored rows that share a key with incoming ones: their rowid, the incoming number, who is newer."""
+    same = " AND ".join(f"i.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in key)
+    with registered(cursor, "incoming", incoming):
+        return fetch(
+            cursor,
+            f"SELECT s.rowid AS stored, i.number, {newer} AS newer FROM {PRIVATE}.{quoted(table.name)} s "
+            f"JOIN incoming i ON {same} WHERE {_nearby(incoming)}",
+        )
+
+
+def _delete_replaced(cursor: duckdb.DuckDBPyConnection, table: schema.Table, known: pa.Table) -> None:
+    replaced = known.filter(known["newer"])
+    if replaced.num_rows:
+        with registered(cursor, "replaced", replaced):
+            cursor.execute(f"DELETE FROM {PRIVATE}.{quoted(table.name)} WHERE rowid IN (SELECT stored FROM replaced)")
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, table: schema.Table, incoming: pa.Table) -> None:
+    with registered(cursor, "incoming", incoming):
+        cursor.execute(f"INSERT INTO {PRIVATE}.{quoted(table.name)} SELECT {columns(table.arrow)} FROM incoming")
+
+
+def _insert_unknown(cursor: duckdb.DuckDBPyConnection, table: schema.Table, new: list[rows.Row]) -> None:
+    """Insert the rows of which there is no exact copy yet."""
+    if not new:
+        return
+    incoming = rows.table_of(table, new)
+    near = _nearby(incoming)
+    with registered(cursor, "incoming", incoming):
+        cursor.execute(
+            f"INSERT INTO {PRIVATE}.{quoted(table.name)} SELECT {columns(table.arrow)} FROM incoming "
+            f"EXCEPT SELECT {columns(table.arrow)} FROM {PRIVATE}.{quoted(table.name)} s WHERE {near}"
+        )
+
+
+def _nearby(incoming: pa.Table) -> str:
+    """Return SQL for the stretches of time around the rows: one odd clock must not make the writer read everything."""
+    starts_ns = [start for start in incoming["start_ns"].to_pylist() if start is not None]
+    return "(" + " OR ".join(f"s.start_ns BETWEEN {low} AND {high}" for low, high in stretches(starts_ns)) + ")"
+
+
+def stretches(starts_ns: Sequence[int]) -> list[tuple[int, int]]:
+    """Cover all starts and an hour to each side with at most eight intervals, joined where the gap is smallest."""
+    merged: list[tuple[int, int]] = []
+    for hour in sorted({start // _HOUR_NS for start in starts_ns}):
+        low, high = (hour - 1) * _HOUR_NS, (hour + 2) * _HOUR_NS - 1
+        if merged and low <= merged[-1][1] + 1:
+            low = merged.pop()[0]
+        merged.append((low, high))
+    while len(merged) > _MAX_STRETCHES:
+        gap = min(range(1, len(merged)), key=lambda n: merged[n][0] - merged[n - 1][1])
+        merged[gap - 1 : gap + 1] = [(merged[gap - 1][0], merged[gap][1])]
+    return merged

@@ -1,0 +1,180 @@
+"""The DuckDB store keeps the contract of span stores, and says clearly what is wrong with a file."""
+
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spanledger_analytics.errors import (
+    StoreDamagedError,
+    StoreInUseError,
+    StoreTooNewError,
+    StoreUnavailableError,
+    StoreUnreadableError,
+)
+from spanledger_analytics.queries import CallsQuery, UsageQuery
+from spanledger_analytics.records import Batch
+from spanledger_analytics.testing import SpanStoreContract, a_call, a_span
+from spanledger_ingest.store import DatabaseConfig, DuckDBStore, _catalogue, _write
+
+
+class TestDuckDBStore(SpanStoreContract):
+    @pytest.fixture(autouse=True)
+    def _directory(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        type(self).paths = (tmp_path_factory.mktemp("store") / f"{n}.duckdb" for n in itertools.count())
+
+    paths: Iterator[Path]
+
+    def open(self) -> DuckDBStore:
+        return DuckDBStore(next(self.paths), DatabaseConfig(threads=1))
+
+
+def _open(path: Path) -> DuckDBStore:
+    return DuckDBStore(path, DatabaseConfig(threads=1))
+
+
+def test_reopens_with_everything(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "down" / "s.duckdb"
+    with closing(_open(path)) as store:
+        store.append(Batch(spans=[a_span(1)], calls=[a_call(1)], journal_position=9))
+    with closing(_open(path)) as store:
+        assert store.journal_position() == 9
+        assert store.trace(a_span(1).trace_id).num_rows == 1
+        assert store.calls(CallsQuery())["cost_usd"].to_pylist() == [Decimal("0.001000000")]
+
+
+def test_second_store_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    with closing(_open(path)), pytest.raises(StoreInUseError, match="already open"):
+        _open(tmp_path / "." / "s.duckdb")
+    with closing(_open(path)):
+        script = "import sys, duckdb; duckdb.connect(sys.argv[1])"
+        other = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+        assert "lock" in other.stderr
+
+
+def test_file_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    script = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(StoreInUseError, match="stop the other spanledger"):
+            _open(path)
+        other.communicate()
+    _open(path).close()
+
+
+def test_garbage_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreDamagedError, match=r"move it and s\.duckdb\.wal away"):
+        _open(path)
+    path.unlink()
+    _open(path).close()
+
+
+def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnreadableError, match="choose another"):
+        _open(tmp_path / "file" / "s.duckdb")
+    with pytest.raises(StoreUnreadableError, match="check that it exists"):
+        _open(tmp_path)
+
+
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    _open(path).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE priv.meta SET schema_version = 999")
+    with pytest.raises(StoreTooNewError, match=r"schema version 999.*upgrade spanledger"):
+        _open(path)
+
+
+def test_closed_store_says_so(tmp_path: Path) -> None:
+    store = _open(tmp_path / "s.duckdb")
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        store.journal_position()
+
+
+def test_opens_again_after_the_engine_gave_up(tmp_path: Path) -> None:
+    def give_up_once(cursor: duckdb.DuckDBPyConnection) -> int:
+        failures.append(1)
+        if len(failures) == 1:
+            raise duckdb.FatalException("database has been invalidated")
+        return _catalogue.journal_position(cursor)
+
+    failures: list[int] = []
+    with closing(_open(tmp_path / "s.duckdb")) as store:
+        store.append(Batch(journal_position=4))
+        assert store._database.run(give_up_once) == 4
+        assert store.reopened == 1
+        with pytest.raises(StoreUnavailableError, match="failed again"):
+            store._database.run(_always_fatal)
+        assert store.journal_position() == 4
+
+
+def _always_fatal(_: duckdb.DuckDBPyConnection) -> None:
+    raise duckdb.FatalException("no")
+
+
+def test_readers_see_whole_batches_beside_the_writer(tmp_path: Path) -> None:
+    odd: list[int] = []
+    done = threading.Event()
+
+    def read(store: DuckDBStore) -> None:
+        while not done.is_set():
+            calls = store.usage(UsageQuery())["calls"].to_pylist()[0]
+            spans = store.journal_position()
+            if calls is None or calls % 10 or spans * 10 < calls:
+                odd.append(calls or -1)
+
+    with closing(_open(tmp_path / "s.duckdb")) as store:
+        readers = [threading.Thread(target=read, args=(store,)) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        for batch in range(20):
+            calls = [a_call(batch * 10 + n) for n in range(10)]
+            store.append(Batch(calls=calls, journal_position=batch + 1))
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert not odd
+
+
+def test_prices_are_append_only(tmp_path: Path) -> None:
+    first = pa.table({"price_id": ["a", "b"], "provider": ["openai", "openai"], "input_usd": [1.0, 2.0]})
+    second = pa.table({"price_id": ["b", "c", "c"], "provider": ["x", "y", "y"], "valid_from": ["d", "e", "e"]})
+    with closing(_open(tmp_path / "s.duckdb")) as store:
+        assert store.save_prices(first) == 2
+        assert store.save_prices(first) == 0
+        assert store.save_prices(second) == 1
+        stored = store.run_sql("SELECT price_id, provider, input_usd, valid_from FROM prices ORDER BY 1").to_pylist()
+    assert [tuple(row.values()) for row in stored] == [
+        ("a", "openai", 1.0, None),
+        ("b", "openai", 2.0, None),
+        ("c", "y", None, "e"),
+    ]
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=40))
+def test_stretches_cover_every_start(starts: list[int]) -> None:
+    found = _write.stretches(starts)
+    assert len(found) <= 8
+    assert all(low < high for low, high in found)
+    hour = 3600 * 10**9
+    assert all(any(low <= s - hour and s + hour <= high for low, high in found) for s in starts)
