@@ -1,5 +1,6 @@
 """The exporter against a real receiver that goes away, misbehaves and comes back, and against dying processes."""
 
+import contextlib
 import gzip
 import os
 import signal
@@ -31,7 +32,8 @@ class Receiver:
         self.keys: set[str | None] = set()
         self.statuses: list[int] = []
         self.hang: threading.Event | None = None
-        self.arrived = threading.Event()
+        self.hangs_up = False
+        self.connections: list[socket.socket] = []
         self._port = 0
         self._server: ThreadingHTTPServer | None = None
         self.up()
@@ -47,6 +49,10 @@ class Receiver:
             protocol_version = "HTTP/1.1"
             timeout = 30
 
+            def setup(self) -> None:
+                receiver.connections.append(self.request)
+                super().setup()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.targets.append(self.path)
@@ -61,7 +67,6 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.01,)).start()
 
     def take(self, handler: BaseHTTPRequestHandler, message: bytes) -> None:
-        self.arrived.set()
         if self.hang is not None:
             self.hang.wait(30)
             handler.close_connection = True
@@ -75,11 +80,15 @@ class Receiver:
         if status == 503:
             handler.send_header("Retry-After", "0")
         handler.end_headers()
+        handler.close_connection = self.hangs_up
 
     def down(self) -> None:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+            for connection in self.connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             self._server = None
 
 
@@ -160,16 +169,23 @@ def test_overload_is_not_refusal(receiver: Receiver, make_exporter: Callable[...
     assert exporter.stats == ExportStats(exported=2, rejected=1, retries=1)
 
 
+def test_one_connection_serves_all_requests(receiver: Receiver, make_exporter: Callable[..., SpoolingExporter]) -> None:
+    exporter = make_exporter()
+    receiver.statuses = [200, 400, 503, 200]
+    for name in "abcd":
+        exporter.export(spans(name))
+    assert exporter.force_flush(5_000)
+    assert len(receiver.connections) == 1
+
+
 def test_an_idle_connection_closed_by_the_receiver_is_no_failure(
     receiver: Receiver, make_exporter: Callable[..., SpoolingExporter]
 ) -> None:
     exporter = make_exporter()
-    exporter.export(spans("a"))
-    receiver.down()
-    receiver.up()
-    exporter.export(spans("b"))
-    assert exporter.force_flush(5_000)
-    assert receiver.names == ["a", "b"]
+    receiver.hangs_up = True
+    for name in "abc":
+        exporter.export(spans(name))
+    assert receiver.names == ["a", "b", "c"]
     assert exporter.stats.retries == 0
 
 

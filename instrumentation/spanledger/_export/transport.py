@@ -109,7 +109,9 @@ class HttpTransport:
             body += chunk
             if time.monotonic() > deadline:  # the socket's timeout restarts with every byte
                 raise TimeoutError("the answer takes too long")
-        if not answer.isclosed():
+        if answer.length == 0:
+            answer.close()  # read to its end: the connection can take the next request
+        elif not answer.isclosed():
             self.close()
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
 
