@@ -58,8 +58,14 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(name="genai", rank=0, marker="gen_ai.provider.name"),
 )  # fmt: skip
 OTHER = Dialect(name="other", rank=6)
+_RANKS = {dialect.name: dialect.rank for dialect in DIALECTS}
 _EXACT = frozenset(("ai", "gen_ai"))
 """Scope names too short to be prefixes."""
+
+
+def rank_of(dialect: str) -> int:
+    """Return how far a dialect is believed when several tell of one call: 0 is the most trustworthy."""
+    return _RANKS.get(dialect, OTHER.rank)
 
 
 @lru_cache(maxsize=4096)

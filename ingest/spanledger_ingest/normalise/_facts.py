@@ -15,7 +15,7 @@ _OTHER_ERROR = "_OTHER"
 """What the conventions say for an error whose type is not known."""
 _WHO = frozenset(
     ("tenant_id", "user_id", "session_id", "use_case", "service_name", "environment", "region", "prompt_name",
-     "prompt_version", "batch")
+     "prompt_version")
 )  # fmt: skip
 _TENANT = dict(COMPILED)["tenant_id"]
 _Plan = tuple[tuple[str, tuple[Rule, ...]], ...]
@@ -97,7 +97,7 @@ def _build(
     span: Span, operation: Operation, dialect: Dialect, found: dict[str, Any], usage: Usage, *, rollup: bool
 ) -> CallFacts:
     provider = _provider(found)
-    failed = span.status == "error" or "error.type" in span.attributes or "failed_level" in found
+    failed = span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
     spoke = usage != Usage() or "response_id" in found
     raw = found.get("finish_reasons_raw", ())
     stream = found.get("stream")
@@ -118,6 +118,7 @@ def _build(
         usage=usage,
         usage_source=source_of(usage, span.attributes, span.scope.name, dialect),
         service_tier=_tier(found),
+        batch=found.get("batch", False) or _tier(found) == "batch",
         reported_cost_usd=found.get("reported_cost_usd") if found.get("cost_currency") in _USD else None,
         finish_reason=alias.finish_reason(raw) or ("error" if failed else None),
         finish_reasons_raw=raw,

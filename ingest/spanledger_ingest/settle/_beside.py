@@ -1,0 +1,157 @@
+"""Calls told twice by spans that neither nest nor share a trace: by response id, or by time alone.
+
+**By response id.** Ids unite spans of one owner whose times lie within an hour of each other, with two exceptions,
+because some servers answer the same id to everybody. An id that does not look unique unites only spans that overlap,
+come from different instrumentations and do not contradict each other's usage. And one instrumentation that reports two
+different usages under one id means two calls. Different instrumentations may differ (Traceloop counts 18 tokens of an
+Anthropic stream where the SDK's own span says 17); they stay one call.
+
+**By time.** Some instrumentations lose their context: the client's span starts a trace of its own, and framework
+streams and errors have no id to find it by. Such a span is a duplicate if it is a root (or a sibling), lies within the
+time of another instrumentation's span of the same service, model and outcome, at least one of the two has no id, and
+each is the other's closest fit.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from spanledger_analytics.ports import SpanKey
+from spanledger_analytics.records import CallFacts
+from spanledger_ingest.settle._same import (
+    HOUR_NS,
+    SECOND_NS,
+    contradict,
+    gap_ns,
+    is_unique,
+    same_kind,
+    same_model,
+    same_usage,
+)
+from spanledger_ingest.settle._tree import key_of
+
+Pair = tuple[SpanKey, SpanKey]
+
+_RECENT = 32
+"""Clusters of one id, or spans around one instant, that are looked at; beyond it, telemetry is hostile."""
+_SLACK_NS = 50_000_000
+"""How far a duplicate may stick out of the span it belongs to."""
+
+
+def pairs_by_id(calls: Iterable[CallFacts]) -> list[Pair]:
+    """Return pairs of spans that one response id makes one call."""
+    by_id: defaultdict[tuple[str, str], list[CallFacts]] = defaultdict(list)
+    for facts in calls:
+        if facts.response_id is not None:
+            by_id[facts.owner, facts.response_id].append(facts)
+    return [pair for (_, response_id), told in by_id.items() if len(told) > 1 for pair in _cluster(response_id, told)]
+
+
+def _cluster(response_id: str, told: list[CallFacts]) -> Iterable[Pair]:
+    belongs = _joins if is_unique(response_id) else _joins_weakly
+    clusters: list[list[CallFacts]] = []
+    for facts in sorted(told, key=_order):
+        near = [cluster for cluster in clusters[-_RECENT:] if belongs(facts, cluster)]
+        if not near:
+            clusters.append([facts])
+            continue
+        home = min(near, key=lambda cluster: abs(cluster[-1].start_ns - facts.start_ns))
+        yield key_of(home[0]), key_of(facts)
+        home.append(facts)
+
+
+def _joins(facts: CallFacts, cluster: Sequence[CallFacts]) -> bool:
+    if min(gap_ns(facts, member) for member in cluster[-_RECENT:]) > HOUR_NS:
+        return False
+    return not any(member.scope_name == facts.scope_name and contradict(member, facts) for member in cluster[-_RECENT:])
+
+
+def _joins_weakly(facts: CallFacts, cluster: Sequence[CallFacts]) -> bool:
+    return all(
+        gap_ns(facts, member) <= SECOND_NS and _other_scope(facts, member) and not contradict(facts, member)
+        for member in cluster[-_RECENT:]
+    )
+
+
+def _other_scope(one: CallFacts, other: CallFacts) -> bool:
+    return not one.scope_name or one.scope_name != other.scope_name
+
+
+def _order(facts: CallFacts) -> tuple[int, SpanKey]:
+    return facts.start_ns, key_of(facts)
+
+
+@dataclass(slots=True)
+class Group:
+    """The spans known to tell one call so far."""
+
+    number: int
+    ids: set[str] = field(default_factory=set)
+    scopes: set[str] = field(default_factory=set)
+
+
+def pairs_by_time(calls: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -> list[Pair]:
+    """Return pairs of spans that time alone makes one call.
+
+    Args:
+        calls: Candidates, without wrappers, roll-ups and failed attempts.
+        groups: What is known to be one call already.
+    """
+    places: defaultdict[tuple[str, str | None, str], list[CallFacts]] = defaultdict(list)
+    for facts in calls:
+        places[facts.owner, facts.service_name, facts.status].append(facts)
+    return [pair for place in places.values() if _worth_looking(place, groups) for pair in _closest(place, groups)]
+
+
+def _worth_looking(place: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -> bool:
+    several = len({facts.scope_name for facts in place}) > 1
+    return several and any(not groups[key_of(facts)].ids for facts in place)
+
+
+def _closest(place: list[CallFacts], groups: Mapping[SpanKey, Group]) -> Iterable[Pair]:
+    place.sort(key=_order)
+    starts = [facts.start_ns for facts in place]
+    best_outer: dict[SpanKey, tuple[int, SpanKey]] = {}
+    best_inner: dict[SpanKey, tuple[int, SpanKey]] = {}
+    for inner in place:
+        last = bisect_right(starts, inner.start_ns + _SLACK_NS)
+        for outer in place[max(0, last - _RECENT) : last]:
+            if _tells_again(inner, outer, groups):
+                distance = abs(inner.start_ns - outer.start_ns) + abs(outer.end_ns - inner.end_ns)
+                _keep_best(best_outer, key_of(inner), (distance, key_of(outer)))
+                _keep_best(best_inner, key_of(outer), (distance, key_of(inner)))
+    for inner_key, (_, outer_key) in best_outer.items():
+        if best_inner[outer_key][1] == inner_key:
+            yield outer_key, inner_key
+
+
+def _keep_best(best: dict[SpanKey, tuple[int, SpanKey]], key: SpanKey, offer: tuple[int, SpanKey]) -> None:
+    if key not in best or offer < best[key]:
+        best[key] = offer
+
+
+def _tells_again(inner: CallFacts, outer: CallFacts, groups: Mapping[SpanKey, Group]) -> bool:
+    return (
+        outer.end_ns + _SLACK_NS >= inner.end_ns
+        and _is_loose(inner, outer)
+        and _are_strangers(groups[key_of(inner)], groups[key_of(outer)])
+        and _says_the_same(inner, outer)
+    )
+
+
+def _is_loose(inner: CallFacts, outer: CallFacts) -> bool:
+    if inner.trace_id == outer.trace_id:
+        return inner.parent_span_id == outer.parent_span_id
+    return inner.parent_span_id is None
+
+
+def _are_strangers(one: Group, other: Group) -> bool:
+    return one.number != other.number and not (one.ids and other.ids) and not one.scopes & other.scopes
+
+
+def _says_the_same(one: CallFacts, other: CallFacts) -> bool:
+    if not (same_kind(one, other) and same_model(one, other)):
+        return False
+    silent = one.usage_source == "missing" or other.usage_source == "missing"
+    return silent or same_usage(one.usage, other.usage)

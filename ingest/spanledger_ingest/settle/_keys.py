@@ -1,0 +1,34 @@
+"""What to ask the store for before new spans are settled."""
+
+from collections.abc import Sequence
+
+from spanledger_analytics.ports import CallKeys
+from spanledger_analytics.records import CallFacts, Span
+from spanledger_ingest.settle._same import HOUR_NS
+
+
+def related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
+    """Return the keys of stored facts that may belong to the same calls; ``None`` if there can be none.
+
+    Spans without facts count too: one that arrives late may turn out to link two calls. A root links nothing.
+
+    Args:
+        spans: All new spans.
+        facts: What they say of calls.
+    """
+    linking = {(span.owner, span.trace_id) for span in spans if span.parent_span_id is not None}
+    traces = linking | {(one.owner, one.trace_id) for one in facts}
+    if not traces:
+        return None
+    times = [(span.start_ns, span.end_ns) for span in spans] + [(one.start_ns, one.end_ns) for one in facts]
+    return CallKeys(
+        trace_ids=traces,
+        response_ids={(one.owner, one.response_id) for one in facts if one.response_id is not None},
+        loose={(one.owner, one.service_name) for one in facts if _is_loose(one)},
+        start_ns=max(0, min(start for start, _ in times) - HOUR_NS),
+        end_ns=max(end for _, end in times) + HOUR_NS,
+    )
+
+
+def _is_loose(facts: CallFacts) -> bool:
+    return not facts.rollup and (facts.response_id is None or facts.parent_span_id is None)

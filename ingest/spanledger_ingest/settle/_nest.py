@@ -1,0 +1,133 @@
+"""Nested spans: which of them describe one call, which wrap others, and which sum others up.
+
+The innermost spans are decided first. Each decided call travels up as a :class:`Unit` until something encloses it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from spanledger_analytics.ports import SpanKey
+from spanledger_analytics.records import CallFacts, Usage
+from spanledger_ingest.settle._same import answered, has_usage, same_kind, same_model, same_usage
+from spanledger_ingest.settle._tree import innermost_first, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One call as seen from above: the spans found to describe it, outermost first."""
+
+    members: tuple[CallFacts, ...]
+
+    @property
+    def answered(self) -> bool:
+        """Whether any of its spans saw an answer."""
+        return any(map(answered, self.members))
+
+    @property
+    def usage(self) -> Usage | None:
+        """The provider's counts, if any of its spans has them."""
+        return next((member.usage for member in self.members if has_usage(member)), None)
+
+    def is_told_by(self, facts: CallFacts) -> bool:
+        """Return whether these facts carry the response id of this call."""
+        return facts.response_id is not None and any(m.response_id == facts.response_id for m in self.members)
+
+    def fits(self, facts: CallFacts) -> bool:
+        """Return whether the models agree."""
+        return all(same_model(member, facts) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """What nesting says: pairs that are one call, spans that are no call of their own, and failed attempts."""
+
+    pairs: Sequence[tuple[SpanKey, SpanKey]]
+    wrappers: frozenset[SpanKey]
+    rollups: frozenset[SpanKey]
+    attempts: frozenset[SpanKey]
+
+
+class Nesting:
+    """Decides one forest of candidates."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[SpanKey, SpanKey]] = []
+        self._wrappers: set[SpanKey] = set()
+        self._rollups: set[SpanKey] = set()
+        self._attempts: set[SpanKey] = set()
+
+    def decide(self, candidates: Mapping[SpanKey, CallFacts], above: Mapping[SpanKey, SpanKey]) -> Nested:
+        """Return the decision over all of them."""
+        inside: defaultdict[SpanKey, list[Unit]] = defaultdict(list)
+        for key in innermost_first(candidates, above):
+            units = self._enclose(candidates[key], inside.pop(key, []))
+            if key in above:
+                inside[above[key]].extend(units)
+        return Nested(self._pairs, frozenset(self._wrappers), frozenset(self._rollups), frozenset(self._attempts))
+
+    def _enclose(self, outer: CallFacts, inside: list[Unit]) -> list[Unit]:
+        """Return the calls visible above ``outer``, given those visible inside it."""
+        inside.sort(key=_order)
+        related = [unit for unit in inside if same_kind(unit.members[0], outer)]
+        others = [unit for unit in inside if not same_kind(unit.members[0], outer)]
+        if not related:
+            return [Unit((outer,)), *others]
+        told = [unit for unit in related if unit.is_told_by(outer)]
+        if told:
+            rest = [unit for unit in related if not unit.is_told_by(outer)]
+            return [self._join(outer, told, rest), *(unit for unit in rest if unit.answered), *others]
+        peers = [unit for unit in related if unit.answered]
+        failures = [unit for unit in related if not unit.answered]
+        return [*self._compare(outer, peers, failures), *others]
+
+    def _compare(self, outer: CallFacts, peers: list[Unit], failures: list[Unit]) -> list[Unit]:
+        if not peers:
+            # A success around failures was retried inside. A failure around failures is the last of them.
+            if answered(outer):
+                return [self._join(outer, [], failures)]
+            return [self._join(outer, failures[-1:], failures[:-1])]
+        if has_usage(outer):
+            return self._match(outer, peers, failures)
+        if len(peers) == 1 and peers[0].fits(outer):
+            return [self._join(outer, peers, failures)]
+        self._wrappers.add(key_of(outer))
+        return [*peers, *failures]
+
+    def _match(self, outer: CallFacts, peers: list[Unit], failures: list[Unit]) -> list[Unit]:
+        equal = [unit for unit in peers if unit.usage and same_usage(unit.usage, outer.usage) and unit.fits(outer)]
+        if not equal and len(peers) == 1 and peers[0].usage is None and peers[0].fits(outer):
+            equal = peers
+        if equal:
+            # Of several alike, an outer span repeats what it heard last.
+            rest = [unit for unit in peers if unit is not equal[-1]]
+            return [self._join(outer, equal[-1:], failures), *rest]
+        if len(peers) > 1 and _sum_up(peers, outer.usage):
+            self._rollups.add(key_of(outer))
+            return [*peers, *failures]
+        return [Unit((outer,)), *peers, *failures]
+
+    def _join(self, outer: CallFacts, same: Iterable[Unit], failures: Iterable[Unit]) -> Unit:
+        """Make ``outer`` and some units one call, and the unanswered units its failed attempts."""
+        members = [outer]
+        for unit in same:
+            members.extend(unit.members)
+        for unit in failures:
+            if not unit.answered:
+                self._attempts.update(map(key_of, unit.members))
+                self._pairs.append((key_of(outer), key_of(unit.members[0])))
+        self._pairs.extend((key_of(outer), key_of(member)) for member in members[1:])
+        return Unit(tuple(members))
+
+
+def _order(unit: Unit) -> tuple[int, SpanKey]:
+    return unit.members[0].start_ns, key_of(unit.members[0])
+
+
+def _sum_up(units: Sequence[Unit], total: Usage) -> bool:
+    return same_usage(Usage(input=_sum(units, lambda u: u.input), output=_sum(units, lambda u: u.output)), total)
+
+
+def _sum(units: Iterable[Unit], part: Callable[[Usage], int | None]) -> int | None:
+    known = [count for unit in units if unit.usage is not None and (count := part(unit.usage)) is not None]
+    return sum(known) if known else None

@@ -1,0 +1,150 @@
+"""Settlement: from what every span says to calls that are billed once."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from spanledger_analytics.ports import SpanKey
+from spanledger_analytics.records import Call, CallFacts, CostStatus
+from spanledger_ingest.settle._beside import Group, pairs_by_id, pairs_by_time
+from spanledger_ingest.settle._merge import in_order, merged
+from spanledger_ingest.settle._nest import Nested, Nesting
+from spanledger_ingest.settle._tree import key_of, nearest_above
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A call row and the span that is billed for it."""
+
+    call: Call
+    winner: SpanKey | None
+    """``None`` for wrappers and roll-ups: they stand for several calls."""
+
+
+def settle(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]) -> list[Call]:
+    """Return one row per span, of which exactly one per real call is billable.
+
+    A pure function of the set of facts: neither order nor repetition matters. Rows come in order of their identity.
+
+    Args:
+        facts: Everything known of the calls, as the spans said it: of a call's other spans too, or they count again.
+        parents: Parent of every span of these traces, also of those that say nothing of calls.
+    """
+    return [settled.call for settled in settle_all(facts, parents)]
+
+
+def settle_all(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]) -> list[Settled]:
+    """Settle and keep who won."""
+    known = _distinct(facts)
+    candidates = {key: one for key, one in known.items() if not one.rollup}
+    links = dict(parents) | {key: one.parent_span_id for key, one in known.items()}
+    above = nearest_above(candidates, links)
+    nested = Nesting().decide(candidates, above)
+    members = {key: one for key, one in candidates.items() if key not in nested.wrappers and key not in nested.rollups}
+    union = _Union(members)
+    union.join(nested.pairs)
+    union.join(pairs_by_id(members.values()))
+    union.join(pairs_by_time(list(members.values()), union.groups(members)))
+    rows: list[Settled] = []
+    for group in union.sets():
+        rows.extend(_rows([members[key] for key in group], above, nested))
+    rows.extend(_unbilled(one, nested) for key, one in known.items() if key not in members)
+    return sorted(rows, key=lambda row: key_of(row.call.own))
+
+
+def _distinct(facts: Iterable[CallFacts]) -> dict[SpanKey, CallFacts]:
+    """Return one telling per span: the one that ends last, whatever the order."""
+    known: dict[SpanKey, CallFacts] = {}
+    for one in facts:
+        key = key_of(one)
+        other = known.get(key)
+        if other is None or (other != one and _age(one) > _age(other)):
+            known[key] = one
+    return dict(sorted(known.items()))
+
+
+def _age(facts: CallFacts) -> tuple[int, int, str]:
+    return facts.end_ns, facts.start_ns, repr(facts)
+
+
+class _Union:
+    """Disjoint sets of spans (union-find with path halving)."""
+
+    def __init__(self, keys: Iterable[SpanKey]) -> None:
+        self._parent = {key: key for key in keys}
+
+    def _root(self, key: SpanKey) -> SpanKey:
+        parent = self._parent
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    def join(self, pairs: Iterable[tuple[SpanKey, SpanKey]]) -> None:
+        for one, other in pairs:
+            first, second = self._root(one), self._root(other)
+            if first != second:
+                self._parent[second] = first
+
+    def sets(self) -> Collection[Sequence[SpanKey]]:
+        found: defaultdict[SpanKey, list[SpanKey]] = defaultdict(list)
+        for key in self._parent:
+            found[self._root(key)].append(key)
+        return found.values()
+
+    def groups(self, facts: Mapping[SpanKey, CallFacts]) -> dict[SpanKey, Group]:
+        """Return what is known together about the set each span is in."""
+        found: dict[SpanKey, Group] = {}
+        for number, keys in enumerate(self.sets()):
+            group = Group(number)
+            for key in keys:
+                found[key] = group
+                group.scopes.add(facts[key].scope_name)
+                response_id = facts[key].response_id
+                if response_id is not None:
+                    group.ids.add(response_id)
+        return found
+
+
+def _rows(group: Sequence[CallFacts], above: Mapping[SpanKey, SpanKey], nested: Nested) -> Iterable[Settled]:
+    keys = {key_of(one) for one in group}
+    wrappers = {above[key] for key in keys if above.get(key) in keys}
+    tellings = in_order((one for one in group if key_of(one) not in nested.attempts), wrappers)
+    if not tellings:  # nothing but attempts, which happens only where ids cross: the first failure stands for all
+        tellings = in_order(group, wrappers)[:1]
+    winner = tellings[0]
+    call = merged(tellings)
+    for one in group:
+        if one is winner:
+            yield Settled(_billable(call, own=one, alone=len(group) == 1), key_of(winner))
+        else:
+            reason = _loser_reason(one, group, above, nested)
+            yield Settled(_not_billable(one, reason), key_of(winner))
+
+
+def _billable(call: CallFacts, *, own: CallFacts, alone: bool) -> Call:
+    unpriced: CostStatus = "unpriced_model" if call.usage_source != "missing" else "no_usage"
+    reason = "only_span" if alone else "best_span"
+    if unpriced == "no_usage":
+        reason = "error_without_usage" if call.status == "error" else "usage_missing"
+    return Call(facts=call, own=own, billable=True, billing_reason=reason, cost_status=unpriced)
+
+
+def _not_billable(own: CallFacts, reason: str) -> Call:
+    return Call(facts=own, own=own, billable=False, billing_reason=reason, cost_status="not_billable")
+
+
+def _unbilled(own: CallFacts, nested: Nested) -> Settled:
+    return Settled(_not_billable(own, "wrapper" if key_of(own) in nested.wrappers else "rollup"), None)
+
+
+def _loser_reason(one: CallFacts, group: Sequence[CallFacts], above: Mapping[SpanKey, SpanKey], nested: Nested) -> str:
+    key = key_of(one)
+    if key in nested.attempts:
+        return "failed_attempt"
+    if one.response_id is not None and sum(other.response_id == one.response_id for other in group) > 1:
+        return "same_response_id"
+    keys = {key_of(other) for other in group}
+    if above.get(key) in keys or any(above.get(other) == key for other in keys):
+        return "nested_duplicate"
+    return "detached_duplicate"
