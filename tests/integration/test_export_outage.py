@@ -442,6 +442,35 @@ def test_a_forked_child_has_a_spool_of_its_own(
     assert set(receiver.names) == expected
 
 
+FORK_AND_FORGET = """
+    work(20)
+    provider.force_flush()
+    child = os.fork()
+    if child == 0:
+        del exporter, provider  # as a wrapper that builds its exporter anew in each process would
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_child_that_outlives_its_parent_does_not_sit_on_its_spans(
+    receiver: Receiver, run: Callable[[str, str], subprocess.Popen[str]]
+) -> None:
+    receiver.down()
+    parent = run("parent", FORK_AND_FORGET)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    receiver.up()
+    try:
+        assert run("heir", FLUSH).wait(30) == 0
+        assert set(receiver.names) == {"heir0", *(f"parent{number}" for number in range(20))}
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 FORK_WHILE_HEALTHY = """
     work(5)
     provider.force_flush()

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import os
 import re
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class SpoolingExporter(SpanExporter):
             backlog=functools.partial(_new_backlog, root, spool_max_bytes, clock),
             clock=clock,
         )
-        _reset_after_fork(self._sender)
+        _open_senders.add(self._sender)
         self._sender.start()
 
     @property
@@ -109,6 +108,7 @@ class SpoolingExporter(SpanExporter):
         """Deliver what ``timeout_millis`` allows, but leave at once when the receiver is away."""
         # The SDK passes what is left of its 30 s at exit; that is longer than a user waits for a prompt.
         self._sender.close(min(timeout_millis, _EXIT_MILLIS) / 1000)
+        _open_senders.discard(self._sender)
 
 
 def spool_path(base: str | os.PathLike[str], service: str, endpoint: str) -> Path:
@@ -129,12 +129,14 @@ def _new_backlog(root: Path | None, max_bytes: int, clock: Clock) -> Backlog:
     return Backlog(spool, MemoryQueue(min(max_bytes, _MAX_MEMORY)))
 
 
-def _reset_after_fork(sender: Sender) -> None:
-    reset = weakref.WeakMethod(sender.after_fork)
+_open_senders: set[Sender] = set()
 
-    def in_child() -> None:
-        if method := reset():
-            method()
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=in_child)
+def _reset_in_child() -> None:
+    """Close what a forked child inherited, before it can hold the parent's lock beyond the parent's life."""
+    for sender in tuple(_open_senders):
+        sender.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)
