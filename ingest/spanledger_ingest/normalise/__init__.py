@@ -4,8 +4,8 @@
 table (:mod:`._table`), next to the tables of dialects, aliases and content; there is no code per dialect.
 """
 
-from spanledger_ingest.normalise._dialects import rank_of
+from spanledger_ingest.normalise._dialects import detaches, is_framework, rank_of
 from spanledger_ingest.normalise._logs import NormalisedLog, normalise_log
 from spanledger_ingest.normalise._spans import Normalised, normalise
 
-__all__ = ["Normalised", "NormalisedLog", "normalise", "normalise_log", "rank_of"]
+__all__ = ["Normalised", "NormalisedLog", "detaches", "is_framework", "normalise", "normalise_log", "rank_of"]

@@ -18,7 +18,8 @@ class Dialect:
     ``exclusive_input`` names the providers for which this family reports input tokens without the cached ones although
     the conventions want totals. ``estimated_unless`` is an attribute without which its token counts are its own guess.
     ``opening_unless`` lists attributes of which a successful call has at least one; a span with none of them is only
-    the opening half of a stream, whose other half follows as a span of its own.
+    the opening half of a stream, whose other half follows as a span of its own. ``detaches`` says that a client's span
+    may start a trace of its own although a framework's span of the same family is open around it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Dialect:
     exclusive_input: frozenset[str] = frozenset()
     estimated_unless: tuple[str, str] | None = None
     opening_unless: tuple[str, ...] = ()
+    detaches: bool = False
 
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -36,7 +38,7 @@ DIALECTS: tuple[Dialect, ...] = (
                                           "opentelemetry.instrumentation.botocore.bedrock-runtime")),
     Dialect(name="openai_v2", rank=0, scopes=("opentelemetry.instrumentation.openai_v2",)),
     Dialect(name="native_sdk", rank=1, scopes=("com.anthropic.sdk.", "mistralai_sdk", "com.openai.sdk.")),
-    Dialect(name="openinference", rank=2, scopes=("openinference.", "@arizeai/openinference")),
+    Dialect(name="openinference", rank=2, scopes=("openinference.", "@arizeai/openinference"), detaches=True),
     Dialect(name="openlit", rank=4, scopes=("openlit.", "openlit"),
             exclusive_input=frozenset(("anthropic", "aws.bedrock")),
             estimated_unless=("openlit.instrumentation.openai", "gen_ai.usage.cache_read.input_tokens")),
@@ -58,7 +60,14 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(name="genai", rank=0, marker="gen_ai.provider.name"),
 )  # fmt: skip
 OTHER = Dialect(name="other", rank=6)
+_DETACHING = frozenset(dialect.name for dialect in DIALECTS if dialect.detaches)
 _RANKS = {dialect.name: dialect.rank for dialect in DIALECTS}
+_FRAMEWORKS = (
+    "langchain", "langgraph", "llama_index", "llamaindex", "llama-index", "litellm", "crewai", "dspy", "haystack",
+    "agno", "autogen", "smolagents", "openai_agents", "openai-agents", "instructor", "portkey", "guardrails", "mcp",
+    "google_adk", "beeai", "strands", "pydantic-ai", "pydantic_ai",
+)  # fmt: skip
+"""Libraries that call the provider's SDK for the application; they stand in the name of the scope."""
 _EXACT = frozenset(("ai", "gen_ai"))
 """Scope names too short to be prefixes."""
 
@@ -66,6 +75,18 @@ _EXACT = frozenset(("ai", "gen_ai"))
 def rank_of(dialect: str) -> int:
     """Return how far a dialect is believed when several tell of one call: 0 is the most trustworthy."""
     return _RANKS.get(dialect, OTHER.rank)
+
+
+def detaches(dialect: str) -> bool:
+    """Return whether client spans of this dialect may lose the framework's span around them."""
+    return dialect in _DETACHING
+
+
+@lru_cache(maxsize=4096)
+def is_framework(scope_name: str) -> bool:
+    """Return whether a scope instruments a framework, whose calls go through a client that may be instrumented too."""
+    lowered = scope_name.lower()
+    return any(word in lowered for word in _FRAMEWORKS)
 
 
 @lru_cache(maxsize=4096)

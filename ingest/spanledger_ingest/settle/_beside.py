@@ -9,16 +9,18 @@ Anthropic stream where the SDK's own span says 17); they stay one call.
 **By time.** Some instrumentations lose their context: the client's span starts a trace of its own, and framework
 streams and errors have no id to find it by. Such a span is a duplicate if it is a root (or a sibling), lies within the
 time of another instrumentation's span of the same service, model and outcome, at least one of the two has no id, and
-each is the other's closest fit.
+each is the other's closest fit. Only pairs that are known to happen qualify: any instrumentation around a provider's
+own SDK, and a framework around a client where that family is seen to lose context.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import CallFacts
+from spanledger_ingest.normalise import detaches, is_framework
 from spanledger_ingest.settle._same import (
     HOUR_NS,
     SECOND_NS,
@@ -33,6 +35,7 @@ from spanledger_ingest.settle._tree import key_of
 
 Pair = tuple[SpanKey, SpanKey]
 
+_NATIVE = "native_sdk"
 _RECENT = 32
 """Clusters of one id, or spans around one instant, that are looked at; beyond it, telemetry is hostile."""
 _SLACK_NS = 50_000_000
@@ -135,6 +138,7 @@ def _tells_again(inner: CallFacts, outer: CallFacts, groups: Mapping[SpanKey, Gr
     return (
         outer.end_ns + _SLACK_NS >= inner.end_ns
         and _is_loose(inner, outer)
+        and _may_enclose(outer, inner, groups[key_of(inner)].scopes)
         and _are_strangers(groups[key_of(inner)], groups[key_of(outer)])
         and _says_the_same(inner, outer)
     )
@@ -144,6 +148,15 @@ def _is_loose(inner: CallFacts, outer: CallFacts) -> bool:
     if inner.trace_id == outer.trace_id:
         return inner.parent_span_id == outer.parent_span_id
     return inner.parent_span_id is None
+
+
+def _may_enclose(outer: CallFacts, inner: CallFacts, told_by: Collection[str]) -> bool:
+    """Return whether ``outer`` may tell again what ``inner`` tells, which these scopes have told already."""
+    framework = is_framework(outer.scope_name)
+    if inner.dialect == _NATIVE:
+        return framework or (outer.dialect != _NATIVE and len(told_by) == 1)
+    same_family = outer.dialect == inner.dialect and detaches(inner.dialect)
+    return framework and same_family and not any(map(is_framework, told_by))
 
 
 def _are_strangers(one: Group, other: Group) -> bool:
