@@ -74,6 +74,7 @@ class PriceBook:
             at_ns=facts.start_ns,
             service_tier=facts.service_tier,
             batch=facts.batch,
+            operation=facts.operation,
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -151,6 +152,7 @@ class PriceTable:
         at_ns: int,
         service_tier: str | None = None,
         batch: bool = False,
+        operation: str | None = None,
     ) -> Priced:
         """Price a call at the prices of its time, in USD.
 
@@ -163,9 +165,12 @@ class PriceTable:
             at_ns: when the call started, ns since the epoch.
             service_tier: the tier that the provider says it used.
             batch: whether it went through a batch API.
+            operation: the OTel operation; ``embeddings`` have no output, whether the call says so or not.
         """
         resolution = self._resolve_call(provider, request_model, response_model)
         context = _context(resolution.ref, service_tier, batch=batch)
+        if operation == "embeddings" and usage.output is None:
+            usage = replace(usage, output=0)
         try:
             return resolution.rates_at(context, at_ns).price(usage)
         except Unpriceable as why:
