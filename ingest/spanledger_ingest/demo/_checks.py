@@ -12,6 +12,7 @@ from spanledger_ingest.traffic import MODELS, Usage
 Row = dict[str, Any]
 
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_COLUMNS = ("calls", "errors", *_TOKENS, "cost_usd")
 _NANO = Decimal("1e-9")
 _EMBEDDING_NANO_USD = {"text-embedding-3-small": 20}
 _PRICES = {model.snapshot: model for model in MODELS}
@@ -27,22 +28,40 @@ class Check:
     """What differs, if it does not hold."""
 
 
-def usd(value: Any) -> Decimal:
-    """Return a cost of a REST row as money; an unknown cost adds nothing to a sum."""
+def exact(value: Any) -> Decimal:
+    """Return a number of a REST row as it was written; an unknown one adds nothing to a sum."""
     return Decimal(0) if value is None else Decimal(str(value))
 
 
-def backfill_checks(truth: Row, tenants: Sequence[Row], models: Sequence[Row]) -> list[Check]:
-    """Check that every tenant and every model has exactly the calls, tokens and dollars of the truth file."""
+def backfill_checks(truth: Row, usage: Sequence[Row]) -> list[Check]:
+    """Check that every tenant and every model has exactly the calls, tokens and dollars of the truth file.
+
+    Args:
+        truth: The generator's truth.
+        usage: Rows of ``/usage?by=tenant,model``; tenants that the truth does not know are left out.
+    """
     named = {row["tenant_id"] for row in truth["tenants"]}
-    stored = {row["tenant"]: row for row in tenants if row["tenant"] in named}
+    known = [row for row in usage if row["tenant"] in named]
     expected = {row["tenant_id"]: row for row in truth["tenants"] if row["calls"]}
-    by_model = {row["model"]: row for row in models}
     asked = {row["model"]: row for row in truth["models"]}
     return [
-        _compare(f"{len(expected)} tenants: calls, errors, tokens by class and USD are exact", expected, stored),
-        _compare(f"{len(asked)} models: the same", asked, by_model),
+        _compare(
+            f"{len(expected)} tenants: calls, errors, tokens by class and USD are exact",
+            expected,
+            _sums(known, "tenant"),
+        ),
+        _compare(f"{len(asked)} models: the same", asked, _sums(known, "model")),
     ]
+
+
+def _sums(rows: Iterable[Row], dimension: str) -> dict[str, Row]:
+    """Add rows up by one dimension."""
+    sums: dict[str, Row] = {}
+    for row in rows:
+        total = sums.setdefault(row[dimension], dict.fromkeys(_COLUMNS, Decimal(0)))
+        for column in _COLUMNS:
+            total[column] += exact(row[column])
+    return sums
 
 
 def _compare(claim: str, expected: dict[str, Row], stored: dict[str, Row]) -> Check:
@@ -50,8 +69,8 @@ def _compare(claim: str, expected: dict[str, Row], stored: dict[str, Row]) -> Ch
         f"{key}: {column} is {row.get(column)}, not {want[column]}"
         for key, want in expected.items()
         for row in (stored.get(key, {}),)
-        for column in ("calls", "errors", *_TOKENS, "cost_usd")
-        if usd(row.get(column)) != Decimal(str(want[column]))
+        for column in _COLUMNS
+        if exact(row.get(column)) != Decimal(str(want[column]))
     ]
     return Check(claim, not differences, "; ".join(differences[:5]))
 
@@ -109,7 +128,7 @@ def _answers(served: Sequence[ServedRequest], calls: Sequence[Row]) -> Check:
 
 def _money(served: Sequence[ServedRequest], calls: Sequence[Row]) -> Check:
     due = Decimal(sum(invoice(request) or 0 for request in billed(served))) * _NANO
-    have = sum((usd(call["cost_usd"]) for call in calls), Decimal(0))
+    have = sum((exact(call["cost_usd"]) for call in calls), Decimal(0))
     return Check(
         f"cost equals the provider's bill to a billionth: {due:.9f} USD", have == due, f"stored are {have} USD"
     )

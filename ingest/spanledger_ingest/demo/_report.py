@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spanledger_ingest.demo._checks import Check, usd
+from spanledger_ingest.demo._checks import Check, exact
 from spanledger_ingest.demo._run import Outcome, Row
 
 _MOST_TENANTS = 12
@@ -86,11 +86,11 @@ def as_json(outcome: Outcome, url: str) -> str:
 
 
 def _headline(text: str) -> RenderableType:
-    return Padding(Text(text, style="bold"), (1, 0, 0, 0))
+    return Padding(Text(text, style="bold"), (1, 0, 0, 0), expand=False)
 
 
 def _paragraph(text: str) -> RenderableType:
-    return Padding(Text(text), (0, 0, 0, 2))
+    return Padding(Text(text), (0, 0, 0, 2), expand=False)
 
 
 def _story(outcome: Outcome, url: str, place: str) -> list[str]:
@@ -106,11 +106,10 @@ def _story(outcome: Outcome, url: str, place: str) -> list[str]:
         ),
     ]
     for incident in truth["incidents"]:
-        scope = incident["scope"]
+        scope, impact = incident["scope"], exact(incident["expected_impact_usd"])
         lines.append(
             f"Hidden in them: at {incident['onset'][11:16]} UTC the {scope['use_case']} prompt of {scope['tenant_id']} "
-            f"grew {incident['magnitude']} times as long; it has cost {usd(incident['expected_impact_usd']):,.2f} USD "
-            "more than it would have."
+            f"grew {incident['magnitude']} times as long; this has cost {impact:,.2f} USD more than it would have."
         )
     lines.append(
         f"Then an application made {len(outcome.live)} calls through the real OpenAI and Anthropic SDKs, instrumented "
@@ -125,12 +124,13 @@ def _usage(dimension: str, rows: Sequence[Row], most: int) -> Table:
     table.add_column(dimension, no_wrap=True)
     for name in ("calls", "errors", "tokens in", "tokens out", "cost USD", "unpriced", "p95 s", "p95 TTFT s"):
         table.add_column(name, justify="right", no_wrap=True)
-    ranked = sorted(rows, key=lambda row: (-usd(row["cost_usd"]), row[dimension]))
+    ranked = sorted(rows, key=lambda row: (-exact(row["cost_usd"]), row[dimension]))
     for row in ranked[:most]:
         table.add_row(row[dimension], *_figures(row))
     rest = ranked[most:]
     if rest:
         table.add_row(f"... {len(rest)} more", *_sums(rest), style="dim")
+    table.add_row("all", *_sums(ranked), style="bold")
     return table
 
 
@@ -153,9 +153,15 @@ def _sums(rows: Sequence[Row]) -> tuple[str, ...]:
         f"{total('errors'):,}",
         f"{total('input_tokens'):,}",
         f"{total('output_tokens'):,}",
-        f"{sum(usd(row['cost_usd']) for row in rows):,.4f}",
-        f"{unpriced / calls:.0%}" if unpriced else "-",
+        f"{sum(exact(row['cost_usd']) for row in rows):,.4f}",
+        _share(unpriced, calls),
     )
+
+
+def _share(part: int, whole: int) -> str:
+    if not part:
+        return "-"
+    return "<1%" if part / whole < 0.01 else f"{part / whole:.0%}"
 
 
 def _seconds(milliseconds: Any) -> str:
@@ -189,13 +195,15 @@ def _ending(call: Row) -> str:
 
 def _cost(call: Row) -> str:
     if call["cost_usd"] is not None:
-        return f"{usd(call['cost_usd']):.9f}"
+        return f"{exact(call['cost_usd']):.9f}"
     return str(call["cost_status"]).replace("_", " ")
 
 
 def _verdict(check: Check) -> RenderableType:
     mark = Text("ok      ", style="green") if check.holds else Text("FAILED  ", style="bold red")
-    return Padding(Text.assemble(mark, check.claim, "" if check.holds else f": {check.detail}"), (0, 0, 0, 2))
+    return Padding(
+        Text.assemble(mark, check.claim, "" if check.holds else f": {check.detail}"), (0, 0, 0, 2), expand=False
+    )
 
 
 def console(*, stderr: bool = False) -> Console:

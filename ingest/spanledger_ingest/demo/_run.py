@@ -38,6 +38,8 @@ class Outcome:
     truth: Row
     tenants: list[Row] = field(default_factory=list)
     models: list[Row] = field(default_factory=list)
+    pairs: list[Row] = field(default_factory=list)
+    """By tenant and model."""
     live: list[Row] = field(default_factory=list)
     """Stored calls of the application, oldest first."""
     served: list[ServedRequest] = field(default_factory=list)
@@ -76,7 +78,7 @@ def run_demo(plan: Plan, url: str, spool: Path, progress: Progress) -> Outcome:
         _collect(client, outcome, progress)
         seconds["stored"] = time.monotonic() - started
     outcome.checks = [
-        *backfill_checks(outcome.truth, outcome.tenants, outcome.models),
+        *backfill_checks(outcome.truth, outcome.pairs),
         *live_checks(outcome.served, outcome.live),
     ]
     return outcome
@@ -112,5 +114,6 @@ def _collect(client: Client, outcome: Outcome, progress: Progress) -> None:
 
     outcome.tenants = wait_for(lambda: client.items("usage", by="tenant", limit=_LIMIT), stored, _STORE_TIMEOUT_S)
     outcome.models = client.items("usage", by="model", limit=_LIMIT)
+    outcome.pairs = client.items("usage", by="tenant,model", limit=_LIMIT)
     calls = client.items("calls", service=SERVICE_NAME, billable="true", limit=_LIMIT)
     outcome.live = sorted(calls, key=lambda call: call["time"])

@@ -130,26 +130,30 @@ def outcome() -> Outcome:
     outcome = Outcome(truth=facts, live=CALLS, served=SERVED, seconds={"sent": 1.0, "called": 2.0, "stored": 3.0})
     outcome.tenants = rows_of(facts["tenants"], "tenant_id", "tenant")
     outcome.models = rows_of(facts["models"], "model", "model")
-    outcome.checks = [*backfill_checks(facts, outcome.tenants, outcome.models), *live_checks(SERVED, CALLS)]
+    # A tenant with several models cannot be told from the truth file, so each tenant gets a model of its own here.
+    outcome.pairs = [{**row, "model": row["tenant"]} for row in outcome.tenants]
+    outcome.checks = [backfill_checks(facts, outcome.pairs)[0], *live_checks(SERVED, CALLS)]
     return outcome
 
 
 def test_stored_totals_that_equal_the_truth_pass(outcome: Outcome) -> None:
     assert outcome.holds
-    live = {**outcome.tenants[0], "tenant": "bakery", "calls": 3}
-    assert all(check.holds for check in backfill_checks(outcome.truth, [*outcome.tenants, live], outcome.models))
+    live = {**outcome.pairs[0], "tenant": "bakery", "calls": 3}
+    assert backfill_checks(outcome.truth, [*outcome.pairs, live])[0].holds
+    by_model = [{**row, "tenant": outcome.tenants[0]["tenant"]} for row in outcome.models]
+    assert backfill_checks(outcome.truth, by_model)[1].holds
 
 
 @pytest.mark.parametrize("column", ["calls", "errors", "output_tokens", "reasoning_tokens"])
 def test_a_total_off_by_one_fails(outcome: Outcome, column: str) -> None:
-    wrong = [{**outcome.tenants[0], column: outcome.tenants[0][column] + 1}, *outcome.tenants[1:]]
-    check = backfill_checks(outcome.truth, wrong, outcome.models)[0]
+    first, *rest = outcome.pairs
+    check = backfill_checks(outcome.truth, [{**first, column: first[column] + 1}, *rest])[0]
     assert not check.holds
-    assert f"{outcome.tenants[0]['tenant']}: {column} is " in check.detail
+    assert f"{first['tenant']}: {column} is " in check.detail
 
 
 def test_a_missing_tenant_fails(outcome: Outcome) -> None:
-    assert not backfill_checks(outcome.truth, outcome.tenants[1:], outcome.models)[0].holds
+    assert not backfill_checks(outcome.truth, outcome.pairs[1:])[0].holds
 
 
 def rendered(part: Any, capsys: pytest.CaptureFixture[str]) -> str:
