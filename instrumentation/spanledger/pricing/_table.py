@@ -29,7 +29,7 @@ _RESOLUTIONS = 4096
 _STANDARD_TIERS = frozenset({"", "default", "auto", "standard", "standard_only", "on_demand", "unspecified"})
 """Service tiers billed at the list price; `auto` is what an API does when told nothing."""
 
-_TIER_SPELLINGS = {"on_demand_priority": "priority", "on_demand_flex": "flex", "performance": "priority"}
+_TIER_SPELLINGS = {"on_demand_priority": "priority", "on_demand_flex": "flex"}
 
 
 class ModelRef(NamedTuple):

@@ -1,15 +1,17 @@
 """The price book of the service: statuses, the user's own prices, and rows that explain old calls."""
 
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spanledger.pricing import Model, PriceTable, TokenUsage
+from spanledger.pricing import CODES, PriceTable, TokenUsage
 from spanledger_analytics.records import Call, CallFacts, Usage
 from spanledger_ingest.price_book import SCHEMA, OverrideError, PriceBook, priced_from_rows
 
@@ -222,6 +224,12 @@ def test_two_prices_for_the_same_time_are_refused() -> None:
         with_prices({"model": "m", "input": 1}, {"model": "M", "input": 2})
 
 
-def test_an_own_entry_is_read_like_any_other() -> None:
-    model = Model("p", "s", ["m", 0, [None, "2026-01-01", {"i": 1}]])
-    assert model.rates_at("standard", 0) is None
+def test_the_documented_prices_work() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "pricing.md").read_text(encoding="utf-8")
+    tables = tomllib.loads(text.partition("```toml")[2].partition("```")[0])["prices"]["override"]
+    book = with_prices(*tables)
+    assert outcome(book, call()) == (D("0.0028"), "priced")
+    assert outcome(book, call(batch=True)) == (D("0.0014"), "priced")
+    assert outcome(book, call(usage=Usage(input=200_001, output=0))) == (D("0.800004"), "priced")
+    assert outcome(book, call(provider="ollama", request_model="llama3.2")) == (D(0), "priced")
+    assert all(f"`{name}`" in text for name in CODES)
