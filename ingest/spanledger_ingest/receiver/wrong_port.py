@@ -1,7 +1,7 @@
 """A clear answer for clients that speak another protocol to the HTTP port.
 
-A gRPC client gets an HTTP/2 GOAWAY whose text names the mistake, a TLS client an alert (which has no room for text);
-both are logged. The gRPC port cannot do the same for HTTP/1.1 clients: gRPC's core closes their connection by itself.
+A gRPC client gets a gRPC error whose text names the mistake, a TLS client an alert (which has no room for text); both
+are logged. The gRPC port cannot do the same for HTTP/1.1 clients: gRPC's core closes their connection by itself.
 """
 
 import logging
@@ -12,13 +12,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _log = logging.getLogger(__name__)
 
-_HTTP2_PREFACE: Final = b"PRI * HTTP/2.0"
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 _TLS_ALERT: Final = bytes((21, 3, 1, 0, 2, 2, 70))  # alert, TLS 1.0 record, 2 bytes: fatal, protocol_version
-_HTTP_1_1_REQUIRED: Final = 0xD
-_GRPC_HINT: Final = (
-    "this port speaks OTLP over HTTP/1.1: use the gRPC port (4317 by default), or the http/protobuf protocol"
-)
+_HINT: Final = "this port speaks OTLP over HTTP/1.1: send gRPC to the gRPC port (by default 4317), or use http/protobuf"
+
+_HEADERS, _SETTINGS, _GOAWAY = 1, 4, 7
+_END_STREAM_AND_HEADERS: Final = 0x5
+_ACK: Final = 0x1
 
 
 class OtlpHttpProtocol(HttpToolsProtocol):
@@ -27,37 +28,77 @@ class OtlpHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._first = True
+        self._stranger: _Http2Stranger | None = None
 
     def data_received(self, data: bytes) -> None:
         """Answer a client of another protocol, or pass the bytes on."""
         if self._first:
             self._first = False
-            refusal = _refusal(data)
-            if refusal is not None:
-                self.transport.write(refusal)
+            if data.startswith(_PREFACE[:14]):
+                _log.warning("a gRPC client connected to the HTTP port: %s", _HINT)
+                self._stranger = _Http2Stranger()
+            elif data.startswith(_TLS_HANDSHAKE):
+                _log.warning("a TLS client connected to the plain HTTP port: use http://, or a TLS proxy in front")
+                self.transport.write(_TLS_ALERT)
                 self.transport.close()
                 return
-        super().data_received(data)
+        if self._stranger is not None:
+            self.transport.write(self._stranger.answer(data))
+        else:
+            super().data_received(data)
 
 
-def _refusal(data: bytes) -> bytes | None:
-    if data.startswith(_HTTP2_PREFACE):
-        _log.warning("a gRPC client connected to the HTTP port: %s", _GRPC_HINT)
-        return _settings() + _goaway(_HTTP_1_1_REQUIRED, _GRPC_HINT.encode())
-    if data.startswith(_TLS_HANDSHAKE):
-        _log.warning("a TLS client connected to the plain HTTP port: use http:// or a TLS proxy in front")
-        return _TLS_ALERT
-    return None
+class _Http2Stranger:
+    """Just enough HTTP/2 (RFC 9113) to end the first call of a gRPC client with an error that it can show.
+
+    Closing at once would make the client try again without end, and without a reason to show.
+    """
+
+    def __init__(self) -> None:
+        self._unread = b""
+        self._greeted = False
+
+    def answer(self, data: bytes) -> bytes:
+        """Return what to write after having received the data."""
+        self._unread += data
+        answers = []
+        if not self._greeted:
+            if len(self._unread) < len(_PREFACE):
+                return b""
+            self._greeted = True
+            self._unread = self._unread[len(_PREFACE) :]
+            answers.append(_frame(_SETTINGS, 0, 0, b""))
+        while len(self._unread) >= 9 and len(self._unread) >= 9 + int.from_bytes(self._unread[:3], "big"):
+            size, kind, flags = int.from_bytes(self._unread[:3], "big"), self._unread[3], self._unread[4]
+            stream = int.from_bytes(self._unread[5:9], "big")
+            self._unread = self._unread[9 + size :]
+            answers.append(_answer(kind, flags, stream))
+        return b"".join(answers)
 
 
-def _settings() -> bytes:
-    return _frame(4, b"")
+def _answer(kind: int, flags: int, stream: int) -> bytes:
+    if kind == _SETTINGS and not flags & _ACK:
+        return _frame(_SETTINGS, _ACK, 0, b"")
+    if kind == _HEADERS:
+        refusal = _frame(_HEADERS, _END_STREAM_AND_HEADERS, stream, _TRAILERS)
+        return refusal + _frame(_GOAWAY, 0, 0, struct.pack(">II", stream, 0) + _HINT.encode())
+    return b""
 
 
-def _goaway(code: int, text: bytes) -> bytes:
-    return _frame(7, struct.pack(">II", 0, code) + text)
+def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    return struct.pack(">I", len(content))[1:] + struct.pack(">BBI", kind, flags, stream) + content
 
 
-def _frame(kind: int, content: bytes) -> bytes:
-    """Return an HTTP/2 frame on stream 0 (RFC 9113 section 4.1)."""
-    return struct.pack(">I", len(content))[1:] + bytes((kind, 0)) + struct.pack(">I", 0) + content
+def _literal(name: bytes, value: bytes) -> bytes:
+    """Return a header field that is not indexed (RFC 7541 section 6.2.2); both texts are shorter than 127 bytes."""
+    return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+_TRAILERS: Final = b"".join(
+    (
+        b"\x88",  # :status 200, from the static table
+        _literal(b"content-type", b"application/grpc"),
+        _literal(b"grpc-status", b"12"),  # UNIMPLEMENTED
+        _literal(b"grpc-message", _HINT.encode()),
+    )
+)
