@@ -40,9 +40,11 @@ def normalise_log(record: LogRecord) -> NormalisedLog:
         body = None
     if not found.parts and attributes is record.attributes:
         return NormalisedLog(record, (), ())
-    where = (record.trace_id or "", record.span_id or "")
-    contents = found.contents(record.owner, _tenant(record), where, record.time_ns)
-    return NormalisedLog(replace(record, attributes=attributes, body=body), contents, ())
+    clean = replace(record, attributes=attributes, body=body)
+    if record.trace_id is None or record.span_id is None:
+        return NormalisedLog(clean, (), ())  # text of no span: nobody could ever find it
+    where = (record.trace_id, record.span_id)
+    return NormalisedLog(clean, found.contents(record.owner, _tenant(record), where, record.time_ns), ())
 
 
 def _split_body(name: str, body: Any, found: Found) -> Any:

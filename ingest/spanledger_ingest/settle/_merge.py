@@ -22,7 +22,8 @@ _CLASSES = tuple(field.name for field in fields(Usage) if field.name not in {"in
 def in_order(members: Iterable[CallFacts], wrappers: Collection[SpanKey]) -> list[CallFacts]:
     """Return the tellings of one call, the most credible first.
 
-    Success before failure, then the rank of the dialect, then the innermost, then the identity.
+    Success before failure, then the rank of the dialect, then the innermost (without tree, the last to start), then the
+    identity.
 
     Args:
         members: All spans of the call.
@@ -31,7 +32,7 @@ def in_order(members: Iterable[CallFacts], wrappers: Collection[SpanKey]) -> lis
     return sorted(
         members,
         key=lambda facts: (
-            facts.status == "error", rank_of(facts.dialect), key_of(facts) in wrappers, facts.start_ns, key_of(facts),
+            facts.status == "error", rank_of(facts.dialect), key_of(facts) in wrappers, -facts.start_ns, key_of(facts),
         ),
     )  # fmt: skip
 
