@@ -23,6 +23,9 @@ def before(library: str, *, instrumented: bool) -> None:
 
 def after(library: str) -> None:
     """Complete an SDK after its instrumentor has wrapped it."""
+    from spanledger import _open_streams  # noqa: PLC0415  # loaded with the first instrumentor
+
+    _open_streams.suspend_when_opened()
     if library in _STAINLESS:
         from spanledger import _stainless  # noqa: PLC0415  # loaded with the first SDK that needs it
 
