@@ -15,7 +15,8 @@ from spanledger_ingest.normalise._convert import text
 _PROVIDERS: dict[str, tuple[str, ...]] = {
     "openai": ("openai", "openaichat", "openairesponses", "openaicompletion", "openaiembedding",
                "textcompletionopenai"),
-    "azure.ai.openai": ("azureaiopenai", "azure", "azureopenai", "azopenai", "openaiazure", "azurechatopenai"),
+    "azure.ai.openai": ("azureaiopenai", "azure", "azureopenai", "azopenai", "azaiopenai", "openaiazure",
+                        "azurechatopenai"),
     "azure.ai.inference": ("azureaiinference", "azureai", "azureaifoundry", "azinference", "azaiinference"),
     "anthropic": ("anthropic", "anthropicmessages", "claude", "anthropictext"),
     "aws.bedrock": ("awsbedrock", "bedrock", "amazonbedrock", "bedrockconverse", "aws", "amazon"),

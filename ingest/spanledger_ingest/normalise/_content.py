@@ -20,7 +20,7 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     "input": (
         "gen_ai.input.messages", "gen_ai.prompt", "gen_ai.request.messages", "gen_ai.retrieval.query.text",
         "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.input", "gen_ai.task.input", "input.value",
-        "input", "prompt", "ai.prompt", "ai.prompt.messages", "ai.value", "ai.values", "ai.toolCall.args",
+        "ai.prompt", "ai.prompt.messages", "ai.value", "ai.values", "ai.toolCall.args",
         "traceloop.entity.input", "langfuse.observation.input", "langfuse.trace.input", "llm.prompts",
         "llm.prompt_template.template", "llm.prompt_template.variables", "traceloop.prompt.template",
         "pydantic_ai.all_messages", "all_messages_events", "request_data", "tool.parameters", "tool_arguments",
@@ -28,16 +28,17 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     ),
     "output": (
         "gen_ai.output.messages", "gen_ai.completion", "gen_ai.content.reasoning", "gen_ai.tool.call.result",
-        "gen_ai.tool.output", "gen_ai.task.output", "output.value", "output", "completion", "ai.response.text",
+        "gen_ai.tool.output", "gen_ai.task.output", "output.value", "ai.response.text",
         "ai.response.object", "ai.response.toolCalls", "ai.response.reasoning", "ai.response.files",
         "ai.toolCall.result", "traceloop.entity.output", "langfuse.observation.output", "langfuse.trace.output",
         "final_result", "response_data", "tool_response", "events",
     ),
     "system": ("gen_ai.system_instructions", "ai.prompt.system"),
-    "tools": ("gen_ai.tool.definitions", "ai.prompt.tools", "model_request_parameters", "tools"),
+    "tools": ("gen_ai.tool.definitions", "ai.prompt.tools", "model_request_parameters"),
     "retrieval": ("gen_ai.retrieval.documents", "gen_ai.prompt.variable.context", "ai.documents"),
     "other": (
-        "exception.stacktrace", "exception.message", "error.message", "error.stack_trace", "error.stack",
+        "gen_ai.event.content", "tool.result", "exception.stacktrace", "exception.message", "error.message",
+        "error.stack_trace", "error.stack",
         "langfuse.observation.status_message", "hidden_params", "ai.embedding", "ai.embeddings",
     ),
 }  # fmt: skip
@@ -81,10 +82,8 @@ _EVENT_KINDS: dict[str, Kind] = {
     "gen_ai.content.completion.chunk": "output",
 }
 """Events, on spans or as log records, whose whole payload is content of one kind."""
-_EVENT_FACTS = frozenset(
-    ("gen_ai.system", "gen_ai.provider.name", "event.name", "role", "index", "finish_reason", "id", "gen_ai.event.name")
-)
-"""What such an event may keep."""
+_EVENT_FACTS = frozenset(("role", "index", "finish_reason", "id", "name"))
+"""Short names that such an event may keep; its dotted names are ordinary attributes, the rest is what was said."""
 
 
 @lru_cache(maxsize=65_536)
@@ -151,12 +150,16 @@ def _split_event(event: Event, found: Found) -> Event:
 
 
 def split_message(name: str, attributes: Attributes, kind: Kind, found: Found) -> Attributes:
-    """Take everything but the facts off an event that is a message as a whole."""
-    said = {key: value for key, value in attributes.items() if key not in _EVENT_FACTS}
+    """Take what was said off an event that is a message as a whole."""
+    said = {key: value for key, value in attributes.items() if _is_said(key)}
     if not said:
         return attributes
     found.add(kind, name, said)
-    return {key: value for key, value in attributes.items() if key in _EVENT_FACTS}
+    return {key: value for key, value in attributes.items() if key not in said}
+
+
+def _is_said(name: str) -> bool:
+    return kind_of(name) is not None or ("." not in name and name not in _EVENT_FACTS)
 
 
 def _text(parts: list[tuple[str, Any]]) -> str:
