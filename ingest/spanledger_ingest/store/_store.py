@@ -12,8 +12,10 @@ from spanledger_analytics.queries import CallsQuery, UsageQuery
 from spanledger_analytics.records import Batch
 from spanledger_ingest.store import _catalogue, _prices, _write
 from spanledger_ingest.store._database import Database, DatabaseConfig
+from spanledger_ingest.store._sql import run_sql
 
 _DEFAULTS: Final = DatabaseConfig()
+_MAX_USER_QUERIES: Final = 4
 
 
 class DuckDBStore:
@@ -31,6 +33,7 @@ class DuckDBStore:
         _make_directory(path)
         self._database = Database(path, config)
         self._writing = threading.Lock()
+        self._user_queries = threading.BoundedSemaphore(_MAX_USER_QUERIES)
 
     @property
     def reopened(self) -> int:
@@ -69,6 +72,24 @@ class DuckDBStore:
     def rejections(self, owner: str | None = None) -> pa.Table:
         """See :meth:`SpanStore.rejections`."""
         return self._database.run(lambda cursor: _catalogue.rejections(cursor, owner))
+
+    def run_sql(
+        self, sql: str, *, owner_scope: str | None = None, max_rows: int = 10_000, timeout_s: float = 10.0
+    ) -> pa.Table:
+        """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``.
+
+        Rows beyond ``max_rows`` are left out, and the schema's metadata then has the key ``truncated``.
+
+        Raises:
+            SqlRefusedError: the text is not a plain read of the views, or has a mistake.
+            SqlTimeoutError: it ran longer than ``timeout_s``.
+            SqlTooLargeError: it needs or returns too much.
+        """
+        with self._user_queries:
+            return self._database.run(
+                lambda cursor: run_sql(cursor, sql, owner_scope=owner_scope, max_rows=max_rows, timeout_s=timeout_s),
+                retry=False,
+            )
 
     def save_prices(self, prices: pa.Table) -> int:
         """Add the rows whose ``price_id`` is new to the table ``prices``; return how many that were.

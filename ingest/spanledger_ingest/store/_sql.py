@@ -1,0 +1,175 @@
+"""Runs a user's SQL over the caller's own rows, within limits.
+
+The order of defence: no real table has an unqualified name; the statement is parsed by DuckDB and must be one SELECT of
+known parts (``_sql_check``); the views it names are common table expressions that already hold only the caller's rows;
+the transaction is read-only; the instance can reach no file, network or extension; time, rows and bytes are capped.
+"""
+# ruff: noqa: S608 - the user's text is parsed and checked before it is wrapped; the rest comes from the schema module
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from spanledger_analytics import schema
+from spanledger_analytics.errors import SqlRefusedError, SqlTimeoutError, SqlTooLargeError
+from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
+from spanledger_ingest.store._sql_check import check
+
+MAX_TEXT: Final = 20_000
+MAX_BYTES: Final = 64 * 1024 * 1024
+TRUNCATED: Final = b"truncated"
+"""Key of the result schema's metadata that is set where rows were left out."""
+
+_BATCH_ROWS: Final = 8_192
+_INTERRUPT_EVERY_S: Final = 0.05
+_VIEWS: Final = {table.name: table for table in schema.TABLES}
+_QUOTED_VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_USER_ERRORS: Final = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.SequenceException)
+
+
+def run_sql(
+    cursor: duckdb.DuckDBPyConnection, sql: str, *, owner_scope: str | None, max_rows: int, timeout_s: float
+) -> pa.Table:
+    """Return the result of one SELECT over the views, limited to the rows of ``owner_scope``.
+
+    Raises:
+        SqlRefusedError: the text is not a plain read, or DuckDB finds a mistake in it.
+        SqlTimeoutError: it ran longer than ``timeout_s``.
+        SqlTooLargeError: it needs more memory than the database has, or returns more than 64 MiB.
+    """
+    text = _single(sql)
+    with _limited(cursor, timeout_s), _explained(scoped=owner_scope is not None):
+        used = check(_parse(cursor, text), _VIEWS, _system_names(cursor))
+        scoped = owner_scope is not None and any(_VIEWS[name].scoped for name in used)
+        wrapped = _wrap(text, used, scoped=scoped, limit=max_rows + 1)
+        _parse(cursor, wrapped)
+        _check_tables(cursor, wrapped, used)
+        return _collect(cursor, wrapped, {"owner": owner_scope} if scoped else None, max_rows)
+
+
+def _single(sql: str) -> str:
+    if len(sql) > MAX_TEXT:
+        raise SqlRefusedError(f"the statement is longer than {MAX_TEXT} characters")
+    if "\x00" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
+        raise SqlRefusedError("the statement is not plain text")
+    return sql.rstrip().rstrip(";").rstrip()
+
+
+def _parse(cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+    """Return the query tree of a text that holds exactly one SELECT."""
+    row = cursor.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
+    try:
+        parsed = orjson.loads(row[0] if row else "{}")
+    except orjson.JSONDecodeError:
+        raise SqlRefusedError("the statement is nested too deep") from None
+    if parsed.get("error", True):
+        raise SqlRefusedError(_parser_message(parsed))
+    if len(parsed["statements"]) != 1:
+        raise SqlRefusedError("send exactly one SELECT")
+    return dict(parsed["statements"][0])
+
+
+def _parser_message(parsed: dict[str, Any]) -> str:
+    if parsed.get("error_type") == "not implemented":
+        return "only a plain SELECT is allowed"
+    return f"cannot be parsed: {parsed.get('error_message', 'unknown error')}"
+
+
+def _system_names(cursor: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    names = cursor.execute("SELECT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
+    return frozenset(name for (name,) in names)
+
+
+def _wrap(text: str, used: frozenset[str], *, scoped: bool, limit: int) -> str:
+    """Put the caller's rows in front, under the views' names, and a row limit around."""
+    views = ", ".join(f"{quoted(name)} AS NOT MATERIALIZED ({_rows_of(name, scoped=scoped)})" for name in sorted(used))
+    head = f"WITH {views} " if views else ""
+    return f"{head}SELECT * FROM (\n{text}\n) LIMIT {limit}"
+
+
+def _rows_of(name: str, *, scoped: bool) -> str:
+    table = _VIEWS[name]
+    if not table.scoped:
+        return f"SELECT * FROM {PRIVATE}.{quoted(name)}"
+    where = " WHERE owner = $owner" if scoped else ""
+    return f"SELECT {columns(table.view)} FROM {PRIVATE}.{quoted(name)}{where}"
+
+
+def _check_tables(cursor: duckdb.DuckDBPyConnection, wrapped: str, used: frozenset[str]) -> None:
+    """Ask the engine which tables it found; whatever the tree looked like, there must be no others."""
+    found = {name.replace('"', "") for name in cursor.get_table_names(wrapped, qualified=True)}
+    if not found <= {f"{PRIVATE}.{name}" for name in used}:
+        raise SqlRefusedError("the statement reads something else than the views")
+
+
+def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any] | None, max_rows: int) -> pa.Table:
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        reader = cursor.sql(sql, params=values).to_arrow_reader(_BATCH_ROWS)
+        table = pa.Table.from_batches(_capped(reader), schema=reader.schema)
+    finally:
+        _end(cursor)
+    if table.num_rows <= max_rows:
+        return table
+    return table.slice(0, max_rows).replace_schema_metadata({TRUNCATED: b"true"})
+
+
+def _capped(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    size = 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > MAX_BYTES:
+            raise SqlTooLargeError(f"the result is larger than {MAX_BYTES // 2**20} MiB; select less")
+        yield batch
+
+
+def _end(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.rollback()
+    except duckdb.Error:
+        return  # the failed query ended the transaction itself
+
+
+@contextmanager
+def _limited(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
+    """Interrupt whatever the cursor does after the deadline, until it stops."""
+    done = threading.Event()
+
+    def watch() -> None:
+        late = not done.wait(timeout_s)
+        while late and not done.wait(_INTERRUPT_EVERY_S):
+            cursor.interrupt()  # again and again: one that comes between two statements is lost
+
+    watcher = threading.Thread(target=watch, name="sql-time-limit", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise SqlTimeoutError(f"the query ran longer than {timeout_s:g} s and was stopped") from None
+    finally:
+        done.set()
+        watcher.join()
+
+
+@contextmanager
+def _explained(*, scoped: bool) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise SqlTooLargeError("the query needs more memory than the database may use; select less") from None
+    except (pa.ArrowInvalid, *_USER_ERRORS) as error:
+        _refuse(error, scoped=scoped)
+
+
+def _refuse(error: Exception, *, scoped: bool) -> NoReturn:
+    message = str(error).strip().split("\n\n")[0]
+    # A value in a message could be that of a row which the scope would have left out.
+    raise SqlRefusedError(
+        _QUOTED_VALUE.sub("…", message) if scoped and isinstance(error, duckdb.DataError) else message
+    ) from None
