@@ -251,15 +251,22 @@ class Reader:
         return base64_bytes(inner)[: self._limits.max_value_chars]
 
     def _array(self, inner: Any, depth: int) -> list[AttributeValue] | None:
-        values = objects(message(inner).get("values"))
-        return [self.value(one, depth - 1) for one in values[: self._limits.max_elements]] if depth else None
+        return [self.value(one, depth - 1) for one in self._few(inner)] if depth else None
 
     def _map(self, inner: Any, depth: int) -> dict[str, AttributeValue] | None:
         if not depth:
             return None
         longest = self._limits.max_key_chars
-        pairs = [message(pair) for pair in objects(message(inner).get("values"))[: self._limits.max_elements]]
+        pairs = map(message, self._few(inner))
         return {clean_text(text(pair.get("key")), longest): self.value(pair.get("value"), depth - 1) for pair in pairs}
+
+    def _few(self, inner: Any) -> list[Any]:
+        """Return the elements of an array or map, also when they stand there without the message around them.
+
+        An example beside the OTLP specification was written like that for years.
+        """
+        values = inner if isinstance(inner, list) else objects(message(inner).get("values"))
+        return values[: self._limits.max_elements]
 
     def _resource(self, value: Any, schema_url: Any) -> Resource:
         try:

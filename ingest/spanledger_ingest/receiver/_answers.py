@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # its stubs clash with types-grpcio
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo  # type: ignore[import-untyped] # its stubs clash with types-grpcio
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # as above
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -80,9 +79,10 @@ def status_protobuf(outcome: Outcome) -> bytes:
     """Return the google.rpc.Status of a refusal."""
     status = Status(code=REFUSALS[outcome.kind].grpc, message=outcome.message)
     if outcome.retry_after is not None:
-        packed = AnyMessage()
-        packed.Pack(_retry_info(outcome.retry_after))
-        status.details.append(packed)
+        status.details.add().Pack(_retry_info(outcome.retry_after))
+    if outcome.kind == "bad_data":
+        violation = BadRequest.FieldViolation(description=outcome.message)
+        status.details.add().Pack(BadRequest(field_violations=[violation]))
     return bytes(status.SerializeToString())
 
 
@@ -91,6 +91,9 @@ def _status_json(outcome: Outcome) -> bytes:
     if outcome.retry_after is not None:
         info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{outcome.retry_after}s"}
         status["details"] = [info]
+    if outcome.kind == "bad_data":
+        violations = [{"description": outcome.message}]
+        status["details"] = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
     return orjson.dumps(status)
 
 

@@ -185,9 +185,10 @@ def test_bad_data_is_400_with_a_status_in_the_encoding_of_the_request(served: An
     assert (binary.code, binary.headers["content-type"]) == (400, PROTOBUF)
     assert binary.status.code == 3
     assert binary.status.message
+    assert [detail.TypeName() for detail in binary.status.details] == ["google.rpc.BadRequest"]
     text = post(served, b"{", content_type=JSON)
     assert (text.code, text.headers["content-type"], text.json["code"]) == (400, JSON, 3)
-    assert text.json["message"]
+    assert text.json["details"][0]["fieldViolations"][0]["description"] == text.json["message"] != ""
 
 
 def test_bad_data_is_not_retryable(served: Any) -> None:
