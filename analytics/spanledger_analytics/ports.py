@@ -23,9 +23,6 @@ class CallKeys:
     """``(owner, response_id)`` pairs."""
     start_ns: int
     end_ns: int
-    loose: Collection[tuple[str, str | None]] = ()
-    """``(owner, service_name)`` pairs whose facts without response id, or without parent span, are wanted as well: a
-    span that lost its context is known by its time alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,18 @@
 """Tests for adapters of the ports: subclass, say how to open yours, run pytest. Needs hypothesis."""
 
-from spanledger_analytics.testing._samples import a_call, a_span, facts_of, with_times
+from spanledger_analytics.testing._samples import SECOND, T0, a_call, a_span, facts_of
 from spanledger_analytics.testing._store_contract import SpanStoreContract
 from spanledger_analytics.testing._strategies import any_facts, batches, calls, spans
 
-__all__ = ["SpanStoreContract", "a_call", "a_span", "any_facts", "batches", "calls", "facts_of", "spans", "with_times"]
+__all__ = [
+    "SECOND",
+    "T0",
+    "SpanStoreContract",
+    "a_call",
+    "a_span",
+    "any_facts",
+    "batches",
+    "calls",
+    "facts_of",
+    "spans",
+]

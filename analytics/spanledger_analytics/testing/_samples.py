@@ -67,8 +67,3 @@ def a_call(number: int = 1, *, billable: bool = True, cost: str | None = "0.001"
         cost_status="unpriced_model" if cost is None else "priced",
         price_id=None if cost is None else "openai/gpt-5-mini@2026-01-01",
     )
-
-
-def with_times(span: Span, start_ns: int, end_ns: int) -> Span:
-    """Return the span moved in time."""
-    return replace(span, start_ns=start_ns, end_ns=end_ns)

@@ -47,10 +47,11 @@ def run_sql(
     with _limited(cursor, timeout_s), _explained(scoped=owner_scope is not None):
         used = check(_parse(cursor, text), _VIEWS, _system_names(cursor))
         scoped = owner_scope is not None and any(_VIEWS[name].scoped for name in used)
-        wrapped = _wrap(text, used, scoped=scoped, limit=max_rows + 1)
-        _parse(cursor, wrapped)
-        _check_tables(cursor, wrapped, used)
-        return _collect(cursor, wrapped, {"owner": owner_scope} if scoped else None, max_rows)
+        where = " WHERE owner = $owner" if scoped else ""
+        wrapped = _wrap(text, used, where, limit=max_rows + 1)
+        values = {"owner": owner_scope} if scoped else None
+        _check_plan(cursor, wrapped, values, used)
+        return _collect(cursor, wrapped, values, max_rows)
 
 
 def _single(sql: str) -> str:
@@ -86,26 +87,33 @@ def _system_names(cursor: duckdb.DuckDBPyConnection) -> frozenset[str]:
     return frozenset(name for (name,) in names)
 
 
-def _wrap(text: str, used: frozenset[str], *, scoped: bool, limit: int) -> str:
+def _wrap(text: str, used: frozenset[str], where: str, *, limit: int) -> str:
     """Put the caller's rows in front, under the views' names, and a row limit around."""
-    views = ", ".join(f"{quoted(name)} AS NOT MATERIALIZED ({_rows_of(name, scoped=scoped)})" for name in sorted(used))
+    views = ", ".join(f"{quoted(name)} AS NOT MATERIALIZED ({_rows_of(name, where)})" for name in sorted(used))
     head = f"WITH {views} " if views else ""
     return f"{head}SELECT * FROM (\n{text}\n) LIMIT {limit}"
 
 
-def _rows_of(name: str, *, scoped: bool) -> str:
+def _rows_of(name: str, where: str) -> str:
     table = _VIEWS[name]
     if not table.scoped:
         return f"SELECT * FROM {PRIVATE}.{quoted(name)}"
-    where = " WHERE owner = $owner" if scoped else ""
     return f"SELECT {columns(table.view)} FROM {PRIVATE}.{quoted(name)}{where}"
 
 
-def _check_tables(cursor: duckdb.DuckDBPyConnection, wrapped: str, used: frozenset[str]) -> None:
-    """Ask the engine which tables it found; whatever the tree looked like, there must be no others."""
-    found = {name.replace('"', "") for name in cursor.get_table_names(wrapped, qualified=True)}
-    if not found <= {f"{PRIVATE}.{name}" for name in used}:
-        raise SqlRefusedError("the statement reads something else than the views")
+def _check_plan(
+    cursor: duckdb.DuckDBPyConnection, wrapped: str, values: dict[str, Any] | None, used: frozenset[str]
+) -> None:
+    """Ask the engine what it would scan; whatever the tree looked like, there must be no tables but the views' own."""
+    _parse(cursor, wrapped)
+    row = cursor.execute(f"EXPLAIN (FORMAT JSON) {wrapped}", values).fetchone()
+    plan: list[Any] = orjson.loads(row[1] if row else "[]")
+    while plan:
+        operator = plan.pop()
+        plan.extend(operator["children"])
+        table = operator.get("extra_info", {}).get("Table")
+        if table is not None and tuple(table.rsplit(".", 2)[-2:]) not in {(PRIVATE, name) for name in used}:
+            raise SqlRefusedError("the statement reads something else than the views")
 
 
 def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any] | None, max_rows: int) -> pa.Table:
@@ -169,7 +177,7 @@ def _explained(*, scoped: bool) -> Iterator[None]:
 
 def _refuse(error: Exception, *, scoped: bool) -> NoReturn:
     message = str(error).strip().split("\n\n")[0]
-    # A value in a message could be that of a row which the scope would have left out.
-    raise SqlRefusedError(
-        _QUOTED_VALUE.sub("…", message) if scoped and isinstance(error, duckdb.DataError) else message
-    ) from None
+    if scoped and isinstance(error, duckdb.DataError):
+        # A value in a message could be that of a row which the scope would have left out.
+        message = _QUOTED_VALUE.sub("…", message)
+    raise SqlRefusedError(message) from None

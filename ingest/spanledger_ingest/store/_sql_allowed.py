@@ -65,7 +65,8 @@ _VALUES: Final = _words("""
     array_intersect array_length array_position array_slice array_sort array_to_string array_unique array_value
     cardinality coalesce element_at equi_width_bins flatten if ifnull json_array_length json_contains
     json_exists json_extract json_extract_path json_extract_path_text json_extract_string json_keys json_type
-    json_valid json_value list_aggr list_aggregate list_any_value list_avg list_concat list_contains list_count
+    json_valid json_value list_aggr list_aggregate list_any_value
+    list_apply list_avg list_concat list_contains list_count
     list_distinct list_element list_extract list_filter list_first list_has list_has_all list_has_any
     list_indexof list_intersect list_last list_max list_median list_min list_position list_reverse
     list_reverse_sort list_slice list_sort list_sum list_transform list_unique list_value list_zip map
