@@ -43,9 +43,11 @@ def parse_json(body: bytes, limits: Limits) -> JsonObject:
         BadDataError: it is not a JSON object.
         TooLargeError: it holds more objects and arrays than allowed.
     """
-    # Brackets in texts count as well, which is why the limit is generous; counting runs at the speed of memory.
+    # Those in texts count as well, which is why the limits are generous; counting runs at the speed of memory.
     if body.count(b"{") + body.count(b"[") > limits.max_json_objects:
         raise TooLargeError(f"more than {limits.max_json_objects} JSON objects in one request: send smaller batches")
+    if body.count(b",") > limits.max_json_values:
+        raise TooLargeError(f"more than {limits.max_json_values} JSON values in one request: send smaller batches")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -18,6 +18,8 @@ class Limits:
     """Protobuf messages (values, events, ...) inside one span, log record or metric."""
     max_json_objects: int = 3_000_000
     """Objects and arrays of one JSON request."""
+    max_json_values: int = 10_000_000
+    """Members of objects and arrays of one JSON request."""
     max_attributes: int = 1_024
     """Attributes of one span, event, link, resource, ...; the rest is counted as dropped."""
     max_elements: int = 8_192

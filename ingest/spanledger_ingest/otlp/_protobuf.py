@@ -1,7 +1,7 @@
 """OTLP/protobuf: what the three signals share."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -11,12 +11,17 @@ from spanledger_analytics.records import AttributeValue, Resource, Scope
 from spanledger_ingest.errors import BadDataError
 from spanledger_ingest.otlp._build import Builder
 from spanledger_ingest.otlp._clean import Rejected, clean_text, safe_double
-from spanledger_ingest.otlp._wire import fields, holds_more_messages
+from spanledger_ingest.otlp._wire import Budget, fields, holds_more_messages
 
 _SUSPICIOUS_BYTES: Final = 64 * 1024
 """A message this large may hold very many others: count them before memory is spent on it."""
 
+_FIELDS_PER_ITEM: Final = 16
+"""Fields of the envelope around the items of a request, at most, for each item that it may hold."""
+
 _M = TypeVar("_M", bound=Message)
+
+Take: TypeAlias = Callable[[memoryview, Resource, Scope], None]
 
 
 class Reader:
@@ -26,6 +31,7 @@ class Reader:
         self.build = builder
         self._limits = builder.limits
         self._keys: dict[str, str] = {}
+        self.budget = Budget(_FIELDS_PER_ITEM * builder.limits.max_items)
 
     def parse(self, payload: memoryview, message: type[_M], shape: str) -> _M:
         """Parse one message whose shape is named in :data:`_wire.SHAPES`.
@@ -101,64 +107,66 @@ class Reader:
             return self.parse(payload, message, shape)
         except Rejected:
             mended: Any = message()
-            for number, part in _fields_or_none(payload):
-                if number == attributes and len(mended.attributes) < self._limits.max_attributes:
+            for number, part in self._fields_until_broken(payload):
+                if number == attributes:
                     try:
                         mended.attributes.append(self.parse(part, KeyValue, "KeyValue"))
                     except Rejected:
                         continue
+                if len(mended.attributes) >= self._limits.max_attributes:
+                    break
             return mended  # type: ignore[no-any-return]
 
-    def each(self, body: bytes, take: Callable[[memoryview, Resource, Scope], None]) -> None:
+    def _fields_until_broken(self, payload: memoryview) -> Iterator[tuple[int, memoryview]]:
+        try:
+            yield from fields(payload, self.budget)
+        except BadDataError:
+            return
+
+    def each(self, body: bytes, take: Take) -> None:
         """Hand every item of the request, uncut, to ``take`` with its resource and scope.
 
         The three signals share the shape: request.1 = resource group; resource group.1 = resource, .2 = scope group,
         .3 = schema; scope group.1 = scope, .2 = item, .3 = schema.
+
+        Raises:
+            BadDataError: the body is not a protobuf message.
+            TooLargeError: it holds more than the limits allow.
         """
-        for number, group in fields(body):
+        for number, group in fields(body, self.budget):
             if number == 1:
-                self._resource_group(group, take)
-
-    def _resource_group(self, group: memoryview, take: Callable[[memoryview, Resource, Scope], None]) -> None:
-        self.build.admit_group()
-        resource = self._resource(_joined(group, 1), _last_text(group, 3))
-        for number, inner in fields(group):
-            if number == 2:
                 self.build.admit_group()
-                scope = self._scope(_joined(inner, 1), _last_text(inner, 3))
-                for inner_number, item in fields(inner):
-                    if inner_number == 2:
-                        self._take(item, resource, scope, take)
+                head, scope_groups, schema_url = self._group(group)
+                resource = self._resource(head, schema_url)
+                for scope_group in scope_groups:
+                    self._scope_group(scope_group, resource, take)
 
-    def _take(
-        self, item: memoryview, resource: Resource, scope: Scope, take: Callable[[memoryview, Resource, Scope], None]
-    ) -> None:
-        self.build.admit()
-        try:
-            take(item, resource, scope)
-        except Rejected as rejected:
-            self.build.reject(str(rejected), resource, len(item))
+    def _scope_group(self, group: memoryview, resource: Resource, take: Take) -> None:
+        self.build.admit_group()
+        head, items, schema_url = self._group(group)
+        scope = self._scope(head, schema_url)
+        for item in items:
+            self.build.admit()
+            try:
+                take(item, resource, scope)
+            except Rejected as rejected:
+                self.build.reject(str(rejected), resource, len(item))
 
-
-def _joined(message: memoryview, wanted: int) -> memoryview:
-    """Return the bytes of a singular message field; repeated occurrences merge, which joining the bytes does."""
-    parts = [payload for number, payload in fields(message) if number == wanted]
-    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
-
-
-def _last_text(message: memoryview, wanted: int) -> str:
-    text = ""
-    for number, payload in fields(message):
-        if number == wanted:
-            text = bytes(payload).decode("utf-8", "replace")
-    return text
-
-
-def _fields_or_none(payload: memoryview) -> Iterator[tuple[int, memoryview]]:
-    try:
-        yield from fields(payload)
-    except BadDataError:
-        return
+    def _group(self, group: memoryview) -> tuple[memoryview, list[memoryview], str]:
+        """Return head, members and schema URL of a group; a head in parts is merged by joining them, as in protobuf."""
+        heads: list[memoryview] = []
+        members: list[memoryview] = []
+        schema_url = ""
+        for number, payload in fields(group, self.budget):
+            if number == 1:
+                heads.append(payload)
+            elif number == 2:
+                members.append(payload)
+                if len(members) > self._limits.max_items:
+                    self.build.admit(len(members))
+            elif number == 3:
+                schema_url = bytes(payload).decode("utf-8", "replace")
+        return heads[0] if len(heads) == 1 else memoryview(b"".join(heads)), members, schema_url
 
 
 def _reason(error: DecodeError) -> str:

@@ -117,7 +117,7 @@ class _Metrics:
         self._build = reader.build
 
     def take(self, payload: memoryview, resource: Resource, scope: Scope) -> None:
-        points = _count_points(payload)
+        points = self._count_points(payload)
         self._build.admit(points)  # beside the one admitted for the metric itself: empty metrics cost time as well
         try:
             metric = self._reader.parse(payload, Metric, "Metric")
@@ -133,6 +133,11 @@ class _Metrics:
                 self._point(metric, data, point, resource, scope)
             except Rejected as rejected:
                 self._build.reject(str(rejected), resource, point.ByteSize())
+
+    def _count_points(self, payload: memoryview) -> int:
+        budget = self._reader.budget
+        bodies = [data for number, data in fields(payload, budget) if number in _DATA_FIELDS]
+        return sum(number == 1 for data in bodies for number, _ in fields(data, budget))
 
     def _point(self, metric: Metric, data: Any, point: Any, resource: Resource, scope: Scope) -> None:
         kind = _KINDS[metric.WhichOneof("data") or ""]
@@ -154,12 +159,6 @@ class _Metrics:
             resource=resource,
             scope=scope,
         )
-
-
-def _count_points(payload: memoryview) -> int:
-    return sum(
-        1 for number, data in fields(payload) if number in _DATA_FIELDS for inner, _ in fields(data) if inner == 1
-    )
 
 
 def _number(point: NumberDataPoint | Exemplar) -> float | None:

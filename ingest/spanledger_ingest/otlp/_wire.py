@@ -7,9 +7,10 @@ See https://protobuf.dev/programming-guides/encoding/.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from spanledger_ingest.errors import BadDataError
+from spanledger_ingest.errors import BadDataError, TooLargeError
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -17,15 +18,26 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TRUNCATED = "protobuf message is truncated"
 
 
-def fields(buffer: Buffer) -> Iterator[tuple[int, memoryview]]:
+@dataclass(slots=True)
+class Budget:
+    """How many fields may still be read: two bytes can make one, so that 64 MiB of them take many seconds."""
+
+    left: int
+
+
+def fields(buffer: Buffer, budget: Budget) -> Iterator[tuple[int, memoryview]]:
     """Yield number and bytes of every length-delimited field, in order; other fields are skipped.
 
     Raises:
         BadDataError: the bytes are not a protobuf message.
+        TooLargeError: the budget is used up.
     """
     view = memoryview(buffer)
     position, end = 0, len(view)
     while position < end:
+        budget.left -= 1
+        if budget.left < 0:
+            raise TooLargeError("too many fields in one request: send smaller batches")
         tag, position = _varint(view, position, end)
         wire_type = tag & 7
         if wire_type == _BYTES:
@@ -89,24 +101,19 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def holds_more_messages(buffer: Buffer, shape: str, most: int) -> bool:
-    """Tell whether parsing the message would make more than ``most`` messages; stops counting there.
+    """Tell whether parsing the message would make more than ``most`` messages or fields; stops counting there.
 
-    Bytes that are not a message count as one: the parser will refuse them.
+    Bytes that are not a message count as none: the parser will refuse them.
     """
     waiting: list[tuple[Buffer, str]] = [(buffer, shape)]
-    seen = 0
+    budget = Budget(most)
     while waiting:
         current, name = waiting.pop()
         inner = SHAPES[name]
-        if not inner:
-            continue
         try:
-            for number, payload in fields(current):
-                if number in inner:
-                    seen += 1
-                    if seen > most:
-                        return True
-                    waiting.append((payload, inner[number]))
+            waiting.extend((payload, inner[number]) for number, payload in fields(current, budget) if inner.get(number))
         except BadDataError:
             continue
+        except TooLargeError:
+            return True
     return False

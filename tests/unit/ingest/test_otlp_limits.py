@@ -207,6 +207,27 @@ def test_too_many_items_are_refused_before_they_are_made(encoding: Any) -> None:
         decode("traces", body, encoding, "", limits=limits)
 
 
+@pytest.mark.parametrize("wrap", [1, 2, 3])
+def test_too_many_fields_that_mean_nothing_are_refused(wrap: int) -> None:
+    body = b"\x20\x00" * 100_000  # field 4, a number, which no level of the envelope knows
+    for _ in range(wrap - 1):
+        body = field(2 if wrap == 3 and body[0] == 0x20 else 1, body)
+    with pytest.raises(TooLargeError, match="fields"):
+        decode("traces", body, "protobuf", "", limits=replace(DEFAULT_LIMITS, max_items=1000))
+
+
+def test_a_metric_that_hides_very_many_points_is_refused_before_they_are_made() -> None:
+    body = field(1, field(2, field(2, field(5, field(1, b"") * 100_000))))
+    with pytest.raises(TooLargeError, match=r"1000 items|fields"):
+        decode("metrics", body, "protobuf", "", limits=replace(DEFAULT_LIMITS, max_items=1000))
+
+
+def test_too_many_json_values_are_refused_before_they_are_made() -> None:
+    body = b'{"x": [' + b"1," * 5000 + b"1]}"
+    with pytest.raises(TooLargeError, match="JSON values"):
+        decode("traces", body, "json", "", limits=replace(DEFAULT_LIMITS, max_json_values=1000))
+
+
 def test_too_many_empty_groups_are_refused() -> None:
     with pytest.raises(TooLargeError, match="groups"):
         decode("traces", b"\x0a\x00" * 5000, "protobuf", "", limits=replace(DEFAULT_LIMITS, max_items=1000))
