@@ -66,6 +66,8 @@ def record_score(
         label: A word for it: ``"pass"``, ``"relevant"``.
         explanation: Why.
     """
+    if runtime.settings.disabled:
+        return
     from spanledger._scores import record  # noqa: PLC0415  # most applications never score: no logs SDK for them
 
     record(name, value, span, label, explanation)

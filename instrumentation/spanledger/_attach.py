@@ -16,6 +16,9 @@ from spanledger._runtime import runtime
 
 _logger = logging.getLogger("spanledger")
 
+PROXY: type = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
+"""The base of all wrappers of wrapt; it got a name of its own in wrapt 2."""
+
 
 class Attachments:
     """What is attached in this process."""
@@ -135,7 +138,7 @@ def _is_wrapped(entry: str) -> bool:
     found: Any = sys.modules.get(module)
     for name in path.split("."):
         found = vars(found).get(name) if isinstance(found, type) else getattr(found, name, None)
-    return isinstance(found, wrapt.ObjectProxy)
+    return isinstance(found, PROXY)
 
 
 def _version(name: str) -> str | None:

@@ -16,6 +16,9 @@ from spanledger import semconv
 
 IDENTITY_KEY = create_key("spanledger-identity")
 
+_BORROWERS = ("contextlib", "_pytest.", "pytest_asyncio", "anyio.pytest_plugin")
+"""Modules that resume a generator to set something up for the code that runs until they resume it again."""
+
 _CO_GENERATOR = 0x20
 _CO_ASYNC_GENERATOR = 0x200
 
@@ -95,14 +98,23 @@ def closed(entry: Entry) -> None:
 
 
 def home_of(frame: FrameType) -> _Home | None:
-    """The home of an entry made in ``frame``: ``None`` unless that frame belongs to a generator."""
+    """The home of an entry made in ``frame``: ``None`` unless that frame belongs to a generator that is iterated.
+
+    A generator behind ``@contextmanager``, a FastAPI dependency or a pytest fixture is meant to lend its context.
+    """
     flags = frame.f_code.co_flags
-    if not flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
+    if not flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR) or _is_context_manager(frame):
         return None
     flow = _flow()
     if flags & _CO_ASYNC_GENERATOR and not flow[1]:
         return None  # no asyncio task: an event loop whose tasks we cannot tell apart, so do not guess
     return _Home(id(frame), flow)
+
+
+def _is_context_manager(frame: FrameType) -> bool:
+    """Whether who resumes the generator only wants what it sets up."""
+    resumer = frame.f_back
+    return resumer is not None and str(resumer.f_globals.get("__name__")).startswith(_BORROWERS)
 
 
 def current(context: Context | None = None) -> Entry | None:

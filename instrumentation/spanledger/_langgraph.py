@@ -2,8 +2,7 @@
 
 import sys
 
-import wrapt
-
+from spanledger._attach import PROXY
 from spanledger._guard import shielded
 
 
@@ -12,5 +11,5 @@ def wrap_agents() -> None:
     package = sys.modules.get("opentelemetry.instrumentation.genai.langchain")
     graphs = sys.modules["langgraph.pregel"]
     with shielded("instrumenting langgraph"):
-        if package is not None and not isinstance(vars(graphs.Pregel).get("stream"), wrapt.ObjectProxy):
+        if package is not None and not isinstance(vars(graphs.Pregel).get("stream"), PROXY):
             package.LangChainInstrumentor._instrument_agent_entry_points()  # noqa: SLF001  # no public way

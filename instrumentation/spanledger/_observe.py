@@ -4,6 +4,7 @@ A provider is a mapping here: names of ours to paths in its usage object. Only f
 (1.3b0) or OpenInference leaves out are listed.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,12 @@ def groq(item: Any) -> dict[str, Any]:
     return facts
 
 
+def observer(sdk: str, span: Any, *, streamed: bool) -> "Observer":
+    """The observer for a call of ``sdk``."""
+    kind = Keeper if sdk == "groq" and streamed else Observer
+    return kind(span, READERS[sdk])
+
+
 READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"openai": openai, "anthropic": anthropic, "groq": groq}
 
 
@@ -90,10 +97,48 @@ class Observer:
         """Nothing is held back here."""
         return False
 
+    def ended(self) -> None:
+        """The instrumentor ends the span."""
+
     def observe(self, result: Any) -> None:
         """Read a whole response."""
         with _GUARD:
             self.admits(result)
+
+
+class Keeper(Observer):
+    """An observer that keeps the span open until the stream ends.
+
+    OpenInference's groq instrumentor ends the span as soon as the stream is handed out, before any token has come.
+    """
+
+    __slots__ = ("_begun", "_open")
+
+    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]]) -> None:
+        super().__init__(span, read)
+        self._begun = False
+        self._open = True
+        span.end = _end_later
+
+    def admits(self, item: Any) -> bool:
+        """Everything; the first item gives the time to first chunk."""
+        if not self._begun:
+            self._begun = True
+            waited = (time.time_ns() - self._span.start_time) / 1e9
+            self._span.set_attribute(semconv.TIME_TO_FIRST_CHUNK, max(waited, 0.0))
+        return super().admits(item)
+
+    def ended(self) -> None:
+        """End the span, once."""
+        if self._open:
+            self._open = False
+            del self._span.end
+            self._span.set_attribute(semconv.REQUEST_STREAM, True)  # noqa: FBT003  # an attribute's value
+            self._span.end()
+
+
+def _end_later(end_time: int | None = None) -> None:
+    """In place of ``span.end`` while its stream is open."""
 
 
 def _read(usage: Any, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

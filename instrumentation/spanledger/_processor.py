@@ -22,7 +22,7 @@ class IdentityProcessor(SpanProcessor):
         """Stamp ``span``. What the span already says of itself stays."""
         with _GUARD:
             attributes = span.attributes or _NO_ATTRIBUTES
-            is_call = _is_inference(attributes)
+            is_call = _is_inference(span, attributes)
             if is_call or _continues_a_call(attributes, parent_context):
                 setattr(span, LLM_MARK, True)
             entry = current(parent_context)
@@ -40,11 +40,20 @@ class IdentityProcessor(SpanProcessor):
         return True
 
 
-def _is_inference(attributes: Any) -> bool:
+def _is_inference(span: Span, attributes: Any) -> bool:
     operation = attributes.get(semconv.OPERATION_NAME)
     if operation is not None:
         return operation in semconv.INFERENCE_OPERATIONS
-    return attributes.get(semconv.OI_KIND) in semconv.OI_INFERENCE_KINDS
+    kind = attributes.get(semconv.OI_KIND)
+    if kind is not None:
+        return kind in semconv.OI_INFERENCE_KINDS
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name.startswith(semconv.OI_SCOPE) and _is_client(scope.name)
+
+
+def _is_client(scope: str) -> bool:
+    """Whether an OpenInference scope wraps a provider's SDK: most of those say their kind only when a span ends."""
+    return scope.removeprefix(semconv.OI_SCOPE).partition(".")[0] in semconv.OI_CLIENTS
 
 
 def _continues_a_call(attributes: Any, parent_context: Context | None) -> bool:

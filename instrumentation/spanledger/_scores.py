@@ -46,8 +46,6 @@ class _LogExporter(LogRecordExporter):
 def record(name: str, value: float, span: Any, label: str | None, explanation: str | None) -> None:
     """Emit ``gen_ai.evaluation.result``, parented to ``span``. See :func:`spanledger.record_score`."""
     with shielded("record_score"):
-        if runtime.settings.disabled:
-            return
         judged = trace.get_current_span() if span is None else span
         context = judged if isinstance(judged, trace.SpanContext) else judged.get_span_context()
         attributes = {

@@ -13,7 +13,7 @@ from typing import Any
 import wrapt
 
 from spanledger._guard import shielded
-from spanledger._observe import READERS, Observer, recording_call
+from spanledger._observe import observer, recording_call
 from spanledger._runtime import runtime
 from spanledger._streams import tap
 
@@ -30,8 +30,8 @@ _refusing: set[str] = set()
 def install(sdk: str) -> None:
     """Wrap ``post`` of an SDK's clients. Before its instrumentor is attached or after makes no difference."""
     module = f"{sdk}._base_client"
-    wrapt.wrap_function_wrapper(module, "SyncAPIClient.post", _around_post(READERS[sdk]))
-    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.post", _around_async_post(READERS[sdk]))
+    wrapt.wrap_function_wrapper(module, "SyncAPIClient.post", _around_post(sdk))
+    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.post", _around_async_post(sdk))
 
 
 def install_hiding() -> None:
@@ -45,15 +45,15 @@ def install_hiding() -> None:
 class _Post:
     """One request: what to change about it, and what to do with its result."""
 
-    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: Callable[[Any], Any]) -> None:
+    def __init__(self, sdk: str, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.kwargs = kwargs
-        self._observer: Observer | None = None
+        self._sdk = sdk
+        self._span: Any = None
         self._raw: str | None = None
         self._base: str | None = None
         with shielded("preparing a request"):
-            span = recording_call()
-            if span is not None:
-                self._observer = Observer(span, read)
+            self._span = recording_call()
+            if self._span is not None:
                 self._raw = _raw_mode(kwargs.get("options"))
                 self._ask_for_usage(client, args[0] if args else kwargs.get("path"))
 
@@ -88,20 +88,23 @@ class _Post:
 
     def completed(self, result: Any) -> Any:
         """Read what came back: at once, or as the stream passes."""
-        observer = self._observer
-        if observer is None or self._raw == "stream":
+        if self._span is None or self._raw == "stream":
             return result
         with shielded("observing a response"):
-            if self.kwargs.get("stream"):
-                return result if self._raw else tap(result, observer)
+            streamed = bool(self.kwargs.get("stream"))
+            if streamed and self._raw:
+                return result
+            observing = observer(self._sdk, self._span, streamed=streamed)
+            if streamed:
+                return tap(result, observing)
             # The instrumentor parses a raw response too, and the SDK keeps the parsed value.
-            observer.observe(result.parse() if self._raw else result)
+            observing.observe(result.parse() if self._raw else result)
         return result
 
 
-def _around_post(read: Callable[[Any], Any]) -> Callable[..., Any]:
+def _around_post(sdk: str) -> Callable[..., Any]:
     def post(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = _Post(instance, args, kwargs, read)
+        request = _Post(sdk, instance, args, kwargs)
         try:
             result = wrapped(*args, **request.kwargs)
         except Exception as error:
@@ -113,9 +116,9 @@ def _around_post(read: Callable[[Any], Any]) -> Callable[..., Any]:
     return post
 
 
-def _around_async_post(read: Callable[[Any], Any]) -> Callable[..., Any]:
+def _around_async_post(sdk: str) -> Callable[..., Any]:
     async def post(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = _Post(instance, args, kwargs, read)
+        request = _Post(sdk, instance, args, kwargs)
         try:
             result = await wrapped(*args, **request.kwargs)
         except Exception as error:
@@ -181,6 +184,9 @@ class _UsageHider:
         """Whether every choice has its finish reason now."""
         self._open -= sum(1 for choice in item.choices if choice.finish_reason)
         return self._open <= 0
+
+    def ended(self) -> None:
+        """Nothing to do."""
 
 
 def _lacks_usage(body: Mapping[str, Any], options: Any) -> bool:

@@ -25,6 +25,9 @@ class Valve(Protocol):
     def is_last(self, item: Any) -> bool:
         """Whether the caller may stop reading after ``item``, so that what follows has to be read now."""
 
+    def ended(self) -> None:
+        """The stream is exhausted, broken, closed or dropped; may be told more than once."""
+
 
 class _Tap(wrapt.ObjectProxy[Any]):
     """State of both wrappers. In no reference cycle, so that a caller who drops it drops the stream at once."""
@@ -51,6 +54,13 @@ class _Tap(wrapt.ObjectProxy[Any]):
             end, self._self_end = self._self_end, self._self_exhausted()
             raise end
 
+    def _self_ended(self) -> None:
+        with _GUARD:
+            self._self_valve.ended()
+
+    def __del__(self) -> None:
+        self._self_ended()
+
     @staticmethod
     def _self_exhausted() -> Exception:
         raise NotImplementedError
@@ -67,7 +77,7 @@ class SyncTap(_Tap):
     def __next__(self) -> Any:
         while not self._self_ready:
             self._self_raise_end()
-            if self._self_take(next(self.__wrapped__)):
+            if self._self_take(self._self_read()):
                 self._self_read_tail()
         return self._self_ready.popleft()
 
@@ -76,12 +86,28 @@ class SyncTap(_Tap):
         return self
 
     def __exit__(self, *error: object) -> Any:
-        return self.__wrapped__.__exit__(*error)
+        try:
+            return self.__wrapped__.__exit__(*error)
+        finally:
+            self._self_ended()
+
+    def close(self) -> Any:
+        try:
+            return self.__wrapped__.close()
+        finally:
+            self._self_ended()
+
+    def _self_read(self) -> Any:
+        try:
+            return next(self.__wrapped__)
+        except BaseException:
+            self._self_ended()
+            raise
 
     def _self_read_tail(self) -> None:
         try:
             for _ in range(_MAX_TAIL):
-                self._self_take(next(self.__wrapped__))
+                self._self_take(self._self_read())
         except StopIteration:
             self._self_end = StopIteration()  # a fresh one: a caught one refers to this frame and so to the stream
         except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first
@@ -99,7 +125,7 @@ class AsyncTap(_Tap):
     async def __anext__(self) -> Any:
         while not self._self_ready:
             self._self_raise_end()
-            if self._self_take(await self.__wrapped__.__anext__()):
+            if self._self_take(await self._self_read()):
                 await self._self_read_tail()
         return self._self_ready.popleft()
 
@@ -108,12 +134,28 @@ class AsyncTap(_Tap):
         return self
 
     async def __aexit__(self, *error: object) -> Any:
-        return await self.__wrapped__.__aexit__(*error)
+        try:
+            return await self.__wrapped__.__aexit__(*error)
+        finally:
+            self._self_ended()
+
+    async def close(self) -> Any:
+        try:
+            return await self.__wrapped__.close()
+        finally:
+            self._self_ended()
+
+    async def _self_read(self) -> Any:
+        try:
+            return await self.__wrapped__.__anext__()
+        except BaseException:
+            self._self_ended()
+            raise
 
     async def _self_read_tail(self) -> None:
         try:
             for _ in range(_MAX_TAIL):
-                self._self_take(await self.__wrapped__.__anext__())
+                self._self_take(await self._self_read())
         except StopAsyncIteration:
             self._self_end = StopAsyncIteration()
         except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first

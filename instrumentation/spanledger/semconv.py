@@ -57,6 +57,10 @@ EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
 EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 
 # OpenInference, the dialect of the instrumentors that we fall back to.
+OI_SCOPE: Final = "openinference.instrumentation."
+OI_CLIENTS: Final = frozenset(
+    {"openai", "anthropic", "google_genai", "bedrock", "litellm", "mistralai", "cohere", "groq", "ollama"}
+)
 OI_KIND: Final = "openinference.span.kind"
 OI_MODEL: Final = "llm.model_name"
 OI_REQUEST_MODEL: Final = "llm.request.model_name"

@@ -214,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
+        self.send_header("connection", "close")  # some SDKs never close the client they keep
         if status == 429:
             self.send_header("retry-after-ms", "1")
         self.end_headers()

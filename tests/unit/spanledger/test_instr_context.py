@@ -5,6 +5,7 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -156,6 +157,28 @@ def test_a_suspended_generator_does_not_lend_its_identity(kit: SpanledgerTestKit
     with spanledger.context(tenant="outside"):
         seen = [(item, tenant(kit)) for item in in_generator(kit)]
     assert seen == [("inside", "outside")] * 2 + [("outside", "outside")]
+
+
+def test_context_managers_made_of_generators_lend_their_identity(kit: SpanledgerTestKit) -> None:
+    @contextmanager
+    def request() -> Iterator[None]:
+        with spanledger.context(tenant="acme"):
+            yield
+
+    @asynccontextmanager
+    async def dependency() -> AsyncIterator[None]:
+        with spanledger.context(tenant="acme"):
+            yield
+
+    async def main() -> Any:
+        async with dependency():
+            await asyncio.sleep(0)
+            return tenant(kit)
+
+    with request():
+        assert tenant(kit) == "acme"
+    assert tenant(kit) is None
+    assert asyncio.run(main()) == "acme"
 
 
 def test_generators_interleave(kit: SpanledgerTestKit) -> None:
