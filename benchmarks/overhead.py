@@ -20,7 +20,6 @@ import argparse
 import json
 import logging
 import os
-import resource
 import socket
 import statistics
 import subprocess
@@ -31,7 +30,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 MODEL = "gpt-4o-mini"
@@ -48,6 +46,15 @@ COMPLETION = {
 _NOISE_US = 20.0
 """A difference of medians below it is none: two processes of the same variant differ by as much."""
 WORDS = ["The", " books", " are", " balanced", "."]
+
+RSS = """
+import resource, sys
+try:
+    with open("/proc/self/statm") as statm:
+        rss_mib = int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+except OSError:  # no /proc on macOS, where the peak is counted in bytes
+    rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+"""
 
 SDK_ALONE = (
     "import opentelemetry.sdk.trace, opentelemetry.sdk.trace.export\n"
@@ -167,7 +174,10 @@ def _round(client: Any, flush: Callable[[], object], calls: int, *, stream: bool
 
 
 def _rss_mib() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    measured: dict[str, Any] = {}
+    exec(RSS, measured)  # noqa: S102 -- our own constant, shared with the fresh interpreters
+    rss: float = measured["rss_mib"]
+    return rss
 
 
 def _call(client: Any, *, stream: bool) -> None:
@@ -317,12 +327,10 @@ PROBE = """
 import time
 started, cpu = time.perf_counter(), time.process_time()
 {code}
-import json
-from pathlib import Path
 took, cpu = time.perf_counter() - started, time.process_time() - cpu
-pages = int(Path("/proc/self/statm").read_text().split()[1])
-print(json.dumps({{"import_ms": took * 1e3, "cpu_ms": cpu * 1e3, "rss_mib": pages * 4096 / 2**20}}), flush=True)
-import os
+{rss}
+import json, os
+print(json.dumps({{"import_ms": took * 1e3, "cpu_ms": cpu * 1e3, "rss_mib": rss_mib}}), flush=True)
 os._exit(0)
 """
 
@@ -355,7 +363,7 @@ def _paired_ratio(samples: dict[str, list[dict[str, float]]], base: str, key: st
 
 def _probe(code: str, cache: str) -> dict[str, float]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SPANLEDGER_", "PYTHON"))}
-    command = [sys.executable, "-c", PROBE.format(code=code)]
+    command = [sys.executable, "-c", PROBE.format(code=code, rss=RSS)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=environment | {"XDG_CACHE_HOME": cache}
     )
