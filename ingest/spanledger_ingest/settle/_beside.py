@@ -10,7 +10,8 @@ Anthropic stream where the SDK's own span says 17); they stay one call.
 streams and errors have no id to find it by. Such a span is a duplicate if it is a root (or a sibling), lies within the
 time of another instrumentation's span of the same service, model and outcome, at least one of the two has no id, and
 each is the other's closest fit. Only pairs that are known to happen qualify: any instrumentation around a provider's
-own SDK, and a framework around a client where that family is seen to lose context.
+own SDK, and a framework around a client where that family is seen to lose context. The two end within milliseconds of
+each other, so they are settled together; from then on the response id of one, shown in both rows, keeps them together.
 """
 
 from bisect import bisect_right
@@ -118,8 +119,9 @@ def _closest(place: list[CallFacts], groups: Mapping[SpanKey, Group]) -> Iterabl
     best_outer: dict[SpanKey, tuple[int, SpanKey]] = {}
     best_inner: dict[SpanKey, tuple[int, SpanKey]] = {}
     for inner in place:
-        last = bisect_right(starts, inner.start_ns + _SLACK_NS)
-        for outer in place[max(0, last - _RECENT) : last]:
+        here = bisect_right(starts, inner.start_ns)
+        last = min(bisect_right(starts, inner.start_ns + _SLACK_NS), here + _RECENT)
+        for outer in place[max(0, here - 2 * _RECENT) : last]:
             if _tells_again(inner, outer, groups):
                 distance = abs(inner.start_ns - outer.start_ns) + abs(outer.end_ns - inner.end_ns)
                 _keep_best(best_outer, key_of(inner), (distance, key_of(outer)))
@@ -164,7 +166,8 @@ def _are_strangers(one: Group, other: Group) -> bool:
 
 
 def _says_the_same(one: CallFacts, other: CallFacts) -> bool:
-    if not (same_kind(one, other) and same_model(one, other)):
+    models = [(facts.request_model, facts.response_model) for facts in (one, other)]
+    if not (same_kind(one, other) and same_model(*models)):
         return False
     silent = one.usage_source == "missing" or other.usage_source == "missing"
     return silent or same_usage(one.usage, other.usage)

@@ -24,11 +24,6 @@ def related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys 
     return CallKeys(
         trace_ids=traces,
         response_ids={(one.owner, one.response_id) for one in facts if one.response_id is not None},
-        loose={(one.owner, one.service_name) for one in facts if _is_loose(one)},
         start_ns=max(0, min(start for start, _ in times) - HOUR_NS),
         end_ns=max(end for _, end in times) + HOUR_NS,
     )
-
-
-def _is_loose(facts: CallFacts) -> bool:
-    return not facts.rollup and (facts.response_id is None or facts.parent_span_id is None)

@@ -12,30 +12,56 @@ from spanledger_analytics.records import CallFacts, Usage
 from spanledger_ingest.settle._same import answered, has_usage, same_kind, same_model, same_usage
 from spanledger_ingest.settle._tree import innermost_first, key_of
 
+_MAX_LEVELS = 64
+"""How many enclosing model calls see a call inside them; deeper towers are hostile, and would cost quadratic time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One call as seen from above: the spans found to describe it, outermost first."""
+    """One call as seen from above."""
 
-    members: tuple[CallFacts, ...]
+    head: CallFacts
+    """Its outermost span."""
+    parts: tuple["Unit", ...]
+    """What the head was found to be one call with."""
+    answered: bool
+    """Whether any of its spans saw an answer."""
+    usage: Usage | None
+    """The provider's counts, of the outermost span that has them."""
+    ids: frozenset[str]
+    models: frozenset[tuple[str | None, str | None]]
+    """Asked and answering model, as its spans name them."""
 
-    @property
-    def answered(self) -> bool:
-        """Whether any of its spans saw an answer."""
-        return any(map(answered, self.members))
-
-    @property
-    def usage(self) -> Usage | None:
-        """The provider's counts, if any of its spans has them."""
-        return next((member.usage for member in self.members if has_usage(member)), None)
+    @classmethod
+    def of(cls, head: CallFacts, parts: Iterable["Unit"] = ()) -> "Unit":
+        """Make one call of a span and what lies inside it."""
+        parts = tuple(parts)
+        usage = head.usage if has_usage(head) else next((part.usage for part in parts if part.usage), None)
+        own_id = () if head.response_id is None else (head.response_id,)
+        return cls(
+            head,
+            parts,
+            answered(head) or any(part.answered for part in parts),
+            usage,
+            frozenset(own_id).union(*(part.ids for part in parts)),
+            frozenset([(head.request_model, head.response_model)]).union(*(part.models for part in parts)),
+        )
 
     def is_told_by(self, facts: CallFacts) -> bool:
         """Return whether these facts carry the response id of this call."""
-        return facts.response_id is not None and any(m.response_id == facts.response_id for m in self.members)
+        return facts.response_id is not None and facts.response_id in self.ids
 
     def fits(self, facts: CallFacts) -> bool:
         """Return whether the models agree."""
-        return all(same_model(member, facts) for member in self.members)
+        return all(same_model(names, (facts.request_model, facts.response_model)) for names in self.models)
+
+    def spans(self) -> Iterable[SpanKey]:
+        """Return all spans of the call."""
+        waiting = [self]
+        while waiting:
+            unit = waiting.pop()
+            yield key_of(unit.head)
+            waiting.extend(unit.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +86,13 @@ class Nesting:
     def decide(self, candidates: Mapping[SpanKey, CallFacts], above: Mapping[SpanKey, SpanKey]) -> Nested:
         """Return the decision over all of them."""
         inside: defaultdict[SpanKey, list[Unit]] = defaultdict(list)
-        for key in innermost_first(candidates, above):
-            units = self._enclose(candidates[key], inside.pop(key, []))
+        order = innermost_first(candidates, above)
+        depths: dict[SpanKey, int] = {}
+        for key in reversed(order):
+            depths[key] = depths[above[key]] + 1 if key in above else 0
+        for key in order:
+            seen = [unit for unit in inside.pop(key, []) if depths[key_of(unit.head)] - depths[key] <= _MAX_LEVELS]
+            units = self._enclose(candidates[key], seen)
             if key in above:
                 inside[above[key]].extend(units)
         return Nested(self._pairs, frozenset(self._wrappers), frozenset(self._rollups), frozenset(self._attempts))
@@ -69,10 +100,10 @@ class Nesting:
     def _enclose(self, outer: CallFacts, inside: list[Unit]) -> list[Unit]:
         """Return the calls visible above ``outer``, given those visible inside it."""
         inside.sort(key=_order)
-        related = [unit for unit in inside if same_kind(unit.members[0], outer)]
-        others = [unit for unit in inside if not same_kind(unit.members[0], outer)]
+        related = [unit for unit in inside if same_kind(unit.head, outer)]
+        others = [unit for unit in inside if not same_kind(unit.head, outer)]
         if not related:
-            return [Unit((outer,)), *others]
+            return [Unit.of(outer), *others]
         told = [unit for unit in related if unit.is_told_by(outer)]
         if told:
             rest = [unit for unit in related if not unit.is_told_by(outer)]
@@ -105,23 +136,21 @@ class Nesting:
         if len(peers) > 1 and _sum_up(peers, outer.usage):
             self._rollups.add(key_of(outer))
             return [*peers, *failures]
-        return [Unit((outer,)), *peers, *failures]
+        return [Unit.of(outer), *peers, *failures]
 
     def _join(self, outer: CallFacts, same: Iterable[Unit], failures: Iterable[Unit]) -> Unit:
         """Make ``outer`` and some units one call, and the unanswered units its failed attempts."""
-        members = [outer]
-        for unit in same:
-            members.extend(unit.members)
-        for unit in failures:
-            if not unit.answered:
-                self._attempts.update(map(key_of, unit.members))
-                self._pairs.append((key_of(outer), key_of(unit.members[0])))
-        self._pairs.extend((key_of(outer), key_of(member)) for member in members[1:])
-        return Unit(tuple(members))
+        unit = Unit.of(outer, same)
+        self._pairs.extend((key_of(outer), key_of(part.head)) for part in unit.parts)
+        for failure in failures:
+            if not failure.answered:
+                self._attempts.update(failure.spans())
+                self._pairs.append((key_of(outer), key_of(failure.head)))
+        return unit
 
 
 def _order(unit: Unit) -> tuple[int, SpanKey]:
-    return unit.members[0].start_ns, key_of(unit.members[0])
+    return unit.head.start_ns, key_of(unit.head)
 
 
 def _sum_up(units: Sequence[Unit], total: Usage) -> bool:

@@ -1,5 +1,6 @@
 """When two spans may be talking about the same model call: the questions asked of a pair, and nothing about trees."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from spanledger_analytics.records import CallFacts, Usage
@@ -39,9 +40,9 @@ def same_kind(one: CallFacts, other: CallFacts) -> bool:
     return first is None or second is None or first == second
 
 
-def same_model(one: CallFacts, other: CallFacts) -> bool:
-    """Return whether some model name of one fits some name of the other, or one of them names no model."""
-    first, second = _models(one), _models(other)
+def same_model(one: Iterable[str | None], other: Iterable[str | None]) -> bool:
+    """Return whether some name of one model fits some name of the other, or one of them has no name."""
+    first, second = ([name for name in names if name] for names in (one, other))
     return not first or not second or any(_fits(a, b) for a in first for b in second)
 
 
@@ -57,10 +58,6 @@ def gap_ns(one: CallFacts, other: CallFacts) -> int:
 
 def _family(operation: str | None) -> str | None:
     return "generation" if operation in _GENERATION else operation
-
-
-def _models(facts: CallFacts) -> tuple[str, ...]:
-    return tuple(name for name in (facts.request_model, facts.response_model) if name)
 
 
 @lru_cache(maxsize=8192)

@@ -1,8 +1,8 @@
 """Settlement: from what every span says to calls that are billed once."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import Call, CallFacts, CostStatus
@@ -114,12 +114,18 @@ def _rows(group: Sequence[CallFacts], above: Mapping[SpanKey, SpanKey], nested: 
         tellings = in_order(group, wrappers)[:1]
     winner = tellings[0]
     call = merged(tellings)
+    shared = {response_id for response_id, times in Counter(one.response_id for one in group).items() if times > 1}
     for one in group:
+        key = key_of(one)
         if one is winner:
-            yield Settled(_billable(call, own=one, alone=len(group) == 1), key_of(winner))
-        else:
-            reason = _loser_reason(one, group, above, nested)
-            yield Settled(_not_billable(one, reason), key_of(winner))
+            yield Settled(_billable(call, own=one, alone=len(group) == 1), key)
+            continue
+        reason = "nested_duplicate" if key in wrappers or above.get(key) in keys else "detached_duplicate"
+        if one.response_id is not None and one.response_id in shared:
+            reason = "same_response_id"
+        if key in nested.attempts:
+            reason = "failed_attempt"
+        yield Settled(_not_billable(one, reason, response_id=call.response_id), key_of(winner))
 
 
 def _billable(call: CallFacts, *, own: CallFacts, alone: bool) -> Call:
@@ -130,21 +136,12 @@ def _billable(call: CallFacts, *, own: CallFacts, alone: bool) -> Call:
     return Call(facts=call, own=own, billable=True, billing_reason=reason, cost_status=unpriced)
 
 
-def _not_billable(own: CallFacts, reason: str) -> Call:
-    return Call(facts=own, own=own, billable=False, billing_reason=reason, cost_status="not_billable")
+def _not_billable(own: CallFacts, reason: str, response_id: str | None = None) -> Call:
+    # A store finds the spans of a call by trace and by the response id its rows show.
+    found = own.response_id is None and response_id is not None and reason != "failed_attempt"
+    facts = replace(own, response_id=response_id) if found else own
+    return Call(facts=facts, own=own, billable=False, billing_reason=reason, cost_status="not_billable")
 
 
 def _unbilled(own: CallFacts, nested: Nested) -> Settled:
     return Settled(_not_billable(own, "wrapper" if key_of(own) in nested.wrappers else "rollup"), None)
-
-
-def _loser_reason(one: CallFacts, group: Sequence[CallFacts], above: Mapping[SpanKey, SpanKey], nested: Nested) -> str:
-    key = key_of(one)
-    if key in nested.attempts:
-        return "failed_attempt"
-    if one.response_id is not None and sum(other.response_id == one.response_id for other in group) > 1:
-        return "same_response_id"
-    keys = {key_of(other) for other in group}
-    if above.get(key) in keys or any(above.get(other) == key for other in keys):
-        return "nested_duplicate"
-    return "detached_duplicate"
