@@ -1,0 +1,78 @@
+"""The web application: the OTLP routes as they are, the REST API beside them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from typing import Final, Protocol
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from spanledger_analytics.ports import SpanStore
+from spanledger_ingest.api import _problems
+from spanledger_ingest.api._auth import Authenticate, declared_scope, dev_mode
+from spanledger_ingest.api._docs import docs_routes
+from spanledger_ingest.api._headers import SecurityHeaders
+from spanledger_ingest.api._ledger import ledger_routes
+from spanledger_ingest.api._operations import operations_routes
+from spanledger_ingest.api._prometheus import Metric
+from spanledger_ingest.api._query import SqlReader, query_routes
+from spanledger_ingest.api._traces import Price, trace_routes
+from spanledger_ingest.pipeline import Stats
+
+_DESCRIPTION: Final = (
+    "What every LLM call cost, for whom, and how it ended. Lists are items and next_cursor, times RFC 3339 in UTC, "
+    "money decimal numbers in strings (a JSON number would lose digits), errors RFC 9457 problem documents."
+)
+
+
+class ApiStore(SpanStore, SqlReader, Protocol):
+    """What the API needs of a store."""
+
+
+def build_app(
+    store: ApiStore,
+    *,
+    stats: Callable[[], Stats],
+    otlp_routes: Sequence[BaseRoute] = (),
+    explain: Price | None = None,
+    metrics: Callable[[], Iterable[Metric]] = tuple,
+    authenticate: Authenticate = dev_mode,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        store: What is read.
+        stats: Counts of the intake, for ``/readyz`` and ``/metrics``.
+        otlp_routes: Routes of the receiver, mounted first; they check credentials themselves.
+        explain: Says how the price of a call comes about.
+        metrics: Further metrics for ``/metrics``.
+        authenticate: Who a request comes from. By default everyone may read everything.
+
+    Raises:
+        RuntimeError: a route of the API declares no scope.
+    """
+    app = FastAPI(
+        title="Spanledger",
+        version=version("spanledger"),
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        routes=list(otlp_routes),
+    )
+    app.state.authenticate = authenticate
+    app.add_middleware(SecurityHeaders)
+    _problems.install(app)
+    for router in (ledger_routes(store), trace_routes(store, explain), query_routes(store)):
+        _include(app, router, "/api/v1")
+    _include(app, operations_routes(stats, metrics))
+    _include(app, docs_routes())
+    return app
+
+
+def _include(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
+    for route in router.routes:
+        if not isinstance(route, APIRoute) or declared_scope(route) is None:
+            raise RuntimeError(f"the route {route} declares no scope")
+    app.include_router(router, prefix=prefix)
