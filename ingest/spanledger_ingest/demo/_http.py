@@ -57,13 +57,21 @@ class Client:
         return rows
 
     def _send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        headers = {"content-type": "application/x-protobuf"} if body is not None else {}
         try:
-            self._connection.request(method, path, body, headers)
-            response = self._connection.getresponse()
-            return response.status, response.read()
+            try:
+                return self._exchange(method, path, body)
+            except ConnectionError:
+                # A connection that was idle for long may have been closed meanwhile; sending twice does no harm.
+                self._connection.close()
+                return self._exchange(method, path, body)
         except (OSError, HTTPException) as error:
             raise DemoError(f"the service does not answer at {path}: {error}") from error
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        headers = {"content-type": "application/x-protobuf"} if body is not None else {}
+        self._connection.request(method, path, body, headers)
+        response = self._connection.getresponse()
+        return response.status, response.read()
 
 
 def wait_for(look: Callable[[], _T], enough: Callable[[_T], bool], timeout_s: float) -> _T:
