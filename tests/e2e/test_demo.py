@@ -1,12 +1,15 @@
 """`spanledger demo`, started as a user starts it: its numbers are exact, and it ends by itself."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -108,12 +111,25 @@ def test_every_check_holds(shown: dict[str, Any]) -> None:
     assert all(check["holds"] for check in shown["checks"])
 
 
-def test_people_get_tables(tmp_path: Path) -> None:
+def test_people_get_tables() -> None:
     done = demo("--days", "1", "--calls-per-day", "200")
     assert done.returncode == 0, done.stderr + done.stdout
     headlines = ("What happened", "What it cost, for whom", "On which models", "The live calls", "Where to look next")
     assert [line.strip() for line in done.stdout.splitlines() if line.strip() in headlines] == list(headlines)
     assert done.stdout.count("\n  ok      ") == 7
+
+
+def test_it_stays_up_when_asked_to(tmp_path: Path) -> None:
+    command = [str(SPANLEDGER), "demo", "--serve", "--days", "1", "--calls-per-day", "200"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        url = next(found[0] for line in running.stdout if (found := re.findall(r"open  (\S+)/docs", line)))
+        with urlopen(f"{url}/api/v1/calls?service=corner-shops&limit=100") as answer:  # noqa: S310 - loopback
+            calls = json.loads(answer.read())["items"]
+        running.terminate()
+        assert running.wait(30) == 0
+    assert len(calls) >= 13
     assert list(tmp_path.iterdir()) == []
 
 

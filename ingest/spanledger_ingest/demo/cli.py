@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 if every check holds, 1 if not."""
     _check_packages()
+    # A polite kill ends the demo as Ctrl-C does: the service stops and the temporary folders go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(seed=args.seed, days=args.days, calls_per_day=args.calls_per_day)
     with _data_folder(args.data) as data, TemporaryDirectory(prefix="spanledger-spool-") as spool:
         service = build_service(Settings(server=ServerConfig(port=0, grpc_port=0), store=StoreConfig(data=data)))
@@ -51,8 +53,6 @@ def run(args: argparse.Namespace) -> int:
             if args.data is not None:
                 (data / "truth.json").write_text(json.dumps(outcome.truth, indent=2) + "\n")
             _say(args, outcome, service)
-            if args.serve:
-                _wait_for_signal()
         finally:
             service.stop()
     return 0 if outcome.holds else 1
@@ -93,18 +93,22 @@ def _shown(plan: Plan, service: Service, spool: Path) -> Outcome:
 
 
 def _say(args: argparse.Namespace, outcome: Outcome, service: Service) -> None:
+    """Show the outcome, and stay until somebody ends the demo if that was asked for."""
+    try:
+        _print(args, outcome, service.http_url)
+        if args.serve:
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        if not args.serve:
+            raise
+
+
+def _print(args: argparse.Namespace, outcome: Outcome, url: str) -> None:
     out = console()
     if args.json:
-        out.print(as_json(outcome, service.http_url), markup=False, highlight=False, soft_wrap=True)
+        out.print(as_json(outcome, url), markup=False, highlight=False, soft_wrap=True)
         return
     place = f"its DuckDB in {args.data}" if args.data else "its DuckDB in a temporary folder"
-    out.print(report(outcome, service.http_url, place))
+    out.print(report(outcome, url, place))
     data = None if args.data is None else str(args.data)
-    out.print(next_steps(outcome, service.http_url, serving=args.serve, data=data))
-
-
-def _wait_for_signal() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    out.print(next_steps(outcome, url, serving=args.serve, data=data))
