@@ -62,6 +62,7 @@ def build_app(
         routes=list(otlp_routes),
     )
     app.state.authenticate = authenticate
+    app.state.scopes = {}
     app.add_middleware(SecurityHeaders)
     _problems.install(app)
     for router in (ledger_routes(store), trace_routes(store, explain), query_routes(store)):
@@ -72,7 +73,10 @@ def build_app(
 
 
 def _include(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
+    """Mount a router, after writing down the scope of each route."""
     for route in router.routes:
-        if not isinstance(route, APIRoute) or declared_scope(route) is None:
+        scope = declared_scope(route) if isinstance(route, APIRoute) else None
+        if not isinstance(route, APIRoute) or scope is None:
             raise RuntimeError(f"the route {route} declares no scope")
+        app.state.scopes |= {(method, prefix + route.path): scope for method in route.methods or ()}
     app.include_router(router, prefix=prefix)

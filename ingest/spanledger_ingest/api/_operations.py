@@ -18,12 +18,14 @@ def operations_routes(stats: Callable[[], Stats], extra: Callable[[], Iterable[M
     """Return the routes outside ``/api``; ``extra`` adds metrics to those of the intake."""
     router = APIRouter(tags=["operations"])
 
-    @router.api_route("/healthz", methods=["GET", "HEAD"], dependencies=[requires("public")])
+    @router.head("/healthz", dependencies=[requires("public")], include_in_schema=False)
+    @router.get("/healthz", dependencies=[requires("public")])
     def healthz() -> Response:
         """Tells that the process answers."""
         return json_response({"status": "ok"})
 
-    @router.api_route("/readyz", methods=["GET", "HEAD"], dependencies=[requires("public")])
+    @router.head("/readyz", dependencies=[requires("public")], include_in_schema=False)
+    @router.get("/readyz", dependencies=[requires("public")])
     def readyz() -> Response:
         """Tells whether spans are taken: 200, or 503 while the journal is replayed or the service stops."""
         if stats().ready:
