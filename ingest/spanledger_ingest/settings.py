@@ -70,7 +70,7 @@ class ContentConfig:
 class PricesConfig:
     """Prices of your own, which win over the price book."""
 
-    override: Sequence[Mapping[str, Any]] = _setting((), "List of tables; see docs/billing.md.")
+    override: Sequence[Mapping[str, Any]] = _setting((), "List of tables; see docs/pricing.md.")
 
 
 @dataclass(frozen=True, slots=True)

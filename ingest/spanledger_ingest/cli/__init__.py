@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from spanledger_analytics.errors import AnalyticsError
 from spanledger_ingest.errors import IngestError
 
 SERVER_HINT = (
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (error.name or "").startswith("spanledger"):
             raise
         return _fail(SERVER_HINT)
-    except IngestError as error:
+    except (IngestError, AnalyticsError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         return 130

@@ -1,0 +1,156 @@
+"""The composition root: every part of the service is made and wired here, and nowhere else."""
+
+import ipaddress
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from spanledger_analytics.records import Content
+from spanledger_ingest.api import build_app
+from spanledger_ingest.content import keep_content
+from spanledger_ingest.errors import PortError
+from spanledger_ingest.front import Front
+from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
+from spanledger_ingest.normalise import normalise, normalise_log
+from spanledger_ingest.otlp import Limits
+from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read_request
+from spanledger_ingest.price_book import PriceBook
+from spanledger_ingest.receiver.grpc import GrpcReceiver
+from spanledger_ingest.receiver.http import otlp_routes
+from spanledger_ingest.settings import MIB, Settings
+from spanledger_ingest.settle import related_keys, settle
+from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+
+_log = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 10.0
+
+
+class Service:
+    """The running service. Consumers start before producers and stop after them; both calls are idempotent."""
+
+    def __init__(self, front: Front, intake: Intake, writer: Writer, release: Callable[[], None]) -> None:
+        self.intake = intake
+        self.writer = writer
+        self._front = front
+        self._release = release
+        self._running = False
+
+    def start(self) -> None:
+        """Replay the journal, then listen.
+
+        Raises:
+            PortError: a port cannot be had; nothing is left running.
+        """
+        self.writer.start()
+        try:
+            self._front.start()
+        except PortError:
+            self._close()
+            raise
+        self._running = True
+
+    def stop(self) -> None:
+        """Take nothing new, store what was acknowledged, release the data directory."""
+        if self._running:
+            self._running = False
+            self._front.stop()
+            self._close()
+
+    def _close(self) -> None:
+        self.intake.close()
+        if not self.writer.stop(_DRAIN_SECONDS):
+            _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
+        self._release()
+
+    @property
+    def http_url(self) -> str:
+        """Where OTLP/HTTP and the REST API are."""
+        return f"http://{self._front.address(self._front.http_port)}"
+
+    def listeners(self) -> list[str]:
+        """Return a ``protocol host:port`` line for each port."""
+        front = self._front
+        return [f"http {front.address(front.http_port)}", f"grpc {front.address(front.grpc_port)}"]
+
+
+def build_service(settings: Settings) -> Service:
+    """Make the service and open its data; nothing listens yet.
+
+    Raises:
+        IngestError: the settings, the data directory or its content cannot be used; the message says what to do.
+        StoreError: the database cannot be opened.
+    """
+    _refuse_open_doors(settings.server.host)
+    prices = PriceBook.build(settings.prices.override)
+    lock = DataDirLock(settings.store.data)
+    try:
+        store = _open_store(settings, prices)
+    except BaseException:
+        lock.close()
+        raise
+    journal = _open_journal(settings, store)
+
+    steps = Steps(
+        normalise=normalise,
+        normalise_log=normalise_log,
+        related_keys=related_keys,
+        settle=settle,
+        price=prices.price,
+        keep_content=_content_policy(settings),
+    )
+    limits = Limits(max_body_bytes=settings.ingest.max_body_mib * MIB, max_items=settings.ingest.max_items)
+    writer = Writer(
+        store,
+        journal,
+        steps,
+        decode=lambda request: read_request(request, limits)[0],
+        config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
+    )
+    intake = Intake(journal, writer, limits=limits)
+    app = build_app(store, stats=intake.stats, otlp_routes=otlp_routes(intake), explain=prices.explain)
+    server = settings.server
+    front = Front(app, GrpcReceiver(intake, server.host, server.grpc_port), server.host, server.port)
+
+    def release() -> None:
+        journal.close()
+        store.close()
+        lock.close()
+
+    return Service(front, intake, writer, release)
+
+
+def _open_store(settings: Settings, prices: PriceBook) -> DuckDBStore:
+    config = DatabaseConfig(memory_mib=settings.store.memory_mib, threads=settings.store.threads)
+    store = DuckDBStore(settings.store.data / "spanledger.duckdb", config)
+    store.save_prices(prices.rows())
+    return store
+
+
+def _open_journal(settings: Settings, store: DuckDBStore) -> Journal:
+    return Journal(
+        settings.store.data / "journal",
+        stored_position=store.journal_position(),
+        config=JournalConfig(max_backlog_bytes=settings.ingest.backlog_mib * MIB),
+    )
+
+
+def _content_policy(settings: Settings) -> Callable[[Content], Content | None]:
+    return partial(keep_content, settings.content.policy)
+
+
+def _refuse_open_doors(host: str) -> None:
+    """Refuse to listen where strangers can reach: there are no credentials yet that could keep them out."""
+    if host == "localhost" or _is_loopback(host):
+        return
+    raise PortError(
+        f"refusing to listen on {host!r}: the service does not check credentials yet, so it only listens on this"
+        " machine; use --host 127.0.0.1 and put a proxy that authenticates in front of it"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
