@@ -69,7 +69,8 @@ def apply_to_attributes(attributes: dict[str, Any], policy: ContentPolicy) -> No
     """Remove (``none``) or mask (``masked``) the content among ``attributes``, in place."""
     if policy == "full":
         return
-    for name in [name for name in attributes if is_content(name)]:
+    known = _known  # looked up here: the call would cost as much as all the rest
+    for name in [name for name in attributes if (known[name] if name in known else is_content(name))]:
         if policy == "none":
             del attributes[name]
         else:

@@ -1,11 +1,13 @@
 """What one span says of a model call, whichever of the attached dialects it speaks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from spanledger import semconv
+
+_Get = Callable[[str], Any]
 
 FinishReason = Literal["stop", "length", "tool_call", "content_filter", "error"]
 
@@ -22,16 +24,27 @@ _REASONS: dict[str, FinishReason] = {
 }
 _WORST_FIRST: tuple[FinishReason, ...] = ("error", "content_filter", "length", "tool_call", "stop")
 
-_TOKENS: dict[str, tuple[str, ...]] = {
-    "input": (semconv.INPUT_TOKENS, semconv.OI_INPUT_TOKENS),
-    "output": (semconv.OUTPUT_TOKENS, semconv.OI_OUTPUT_TOKENS),
-    "cache_read": (semconv.CACHE_READ_TOKENS, semconv.OI_CACHE_READ_TOKENS),
-    "cache_write": (semconv.CACHE_WRITE_TOKENS, semconv.CACHE_WRITE_TOKENS_OLD, semconv.OI_CACHE_WRITE_TOKENS),
-    "cache_write_1h": (semconv.CACHE_WRITE_1H_TOKENS,),
-    "reasoning": (semconv.REASONING_TOKENS, semconv.OI_REASONING_TOKENS),
-    "audio_input": (semconv.AUDIO_INPUT_TOKENS, semconv.OI_AUDIO_INPUT_TOKENS),
-    "audio_output": (semconv.AUDIO_OUTPUT_TOKENS, semconv.OI_AUDIO_OUTPUT_TOKENS),
-}
+_GENAI_TOKENS = (
+    ("input", semconv.INPUT_TOKENS),
+    ("output", semconv.OUTPUT_TOKENS),
+    ("cache_read", semconv.CACHE_READ_TOKENS),
+    ("cache_write", semconv.CACHE_WRITE_TOKENS_OLD),
+    ("cache_write", semconv.CACHE_WRITE_TOKENS),
+    ("cache_write_1h", semconv.CACHE_WRITE_1H_TOKENS),
+    ("reasoning", semconv.REASONING_TOKENS),
+    ("audio_input", semconv.AUDIO_INPUT_TOKENS),
+    ("audio_output", semconv.AUDIO_OUTPUT_TOKENS),
+)
+_OPENINFERENCE_TOKENS = (
+    ("input", semconv.OI_INPUT_TOKENS),
+    ("output", semconv.OI_OUTPUT_TOKENS),
+    ("cache_read", semconv.OI_CACHE_READ_TOKENS),
+    ("cache_write", semconv.OI_CACHE_WRITE_TOKENS),
+    ("reasoning", semconv.OI_REASONING_TOKENS),
+    ("audio_input", semconv.OI_AUDIO_INPUT_TOKENS),
+    ("audio_output", semconv.OI_AUDIO_OUTPUT_TOKENS),
+)
+_OPERATIONS = {"LLM": "chat", "EMBEDDING": "embeddings", "RERANKER": "rerank"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +69,37 @@ class Facts:
 def facts_of(attributes: Mapping[str, Any]) -> Facts | None:
     """Read the facts, or ``None`` if the span is no call that a provider bills (roll-ups, tools, HTTP)."""
     operation = attributes.get(semconv.OPERATION_NAME)
-    if operation is None:
-        kind = attributes.get(semconv.OI_KIND)
-        if kind not in semconv.OI_INFERENCE_KINDS:
-            return None
-        operation = {"LLM": "chat", "EMBEDDING": "embeddings"}.get(str(kind), "rerank")
-    elif operation not in semconv.INFERENCE_OPERATIONS:
-        return None
+    if operation in semconv.INFERENCE_OPERATIONS:
+        return _genai_facts(attributes.get, str(operation))
+    kind = attributes.get(semconv.OI_KIND)
+    if operation is None and kind in semconv.OI_INFERENCE_KINDS:
+        return _openinference_facts(attributes.get, str(kind))
+    return None
+
+
+def _genai_facts(get: _Get, operation: str) -> Facts:
     return Facts(
         operation=operation,
-        provider=_first(attributes, semconv.PROVIDER_NAME, semconv.SYSTEM, semconv.OI_PROVIDER, semconv.OI_SYSTEM),
-        request_model=_first(attributes, semconv.REQUEST_MODEL, semconv.OI_REQUEST_MODEL),
-        response_model=_first(attributes, semconv.RESPONSE_MODEL, semconv.OI_MODEL),
-        tokens=_tokens(attributes),
-        finish_reasons=_finish_reasons(attributes),
-        streamed=attributes.get(semconv.REQUEST_STREAM) is True,
-        service_tier=_first(attributes, semconv.OPENAI_SERVICE_TIER, semconv.ANTHROPIC_SERVICE_TIER),
+        provider=get(semconv.PROVIDER_NAME) or get(semconv.SYSTEM),
+        request_model=get(semconv.REQUEST_MODEL),
+        response_model=get(semconv.RESPONSE_MODEL),
+        tokens=_tokens(get, _GENAI_TOKENS),
+        finish_reasons=_finish_reasons(get(semconv.FINISH_REASONS)),
+        streamed=get(semconv.REQUEST_STREAM) is True,
+        service_tier=get(semconv.OPENAI_SERVICE_TIER) or get(semconv.ANTHROPIC_SERVICE_TIER),
+    )
+
+
+def _openinference_facts(get: _Get, kind: str) -> Facts:
+    return Facts(
+        operation=_OPERATIONS[kind],
+        provider=get(semconv.OI_PROVIDER) or get(semconv.OI_SYSTEM),
+        request_model=get(semconv.OI_REQUEST_MODEL),
+        response_model=get(semconv.OI_MODEL),
+        tokens=_tokens(get, _OPENINFERENCE_TOKENS),
+        finish_reasons=_finish_reasons(get(semconv.OI_FINISH_REASON)),
+        streamed=get(semconv.REQUEST_STREAM) is True,
+        service_tier=get(semconv.OPENAI_SERVICE_TIER) or get(semconv.ANTHROPIC_SERVICE_TIER),
     )
 
 
@@ -93,19 +121,14 @@ def response_id_of(output: Any) -> str | None:
     return identity if isinstance(identity, str) and identity else None
 
 
-def _first(attributes: Mapping[str, Any], *names: str) -> str | None:
-    return next((str(attributes[name]) for name in names if attributes.get(name)), None)
-
-
-def _tokens(attributes: Mapping[str, Any]) -> dict[str, int]:
+def _tokens(get: _Get, spellings: tuple[tuple[str, str], ...]) -> dict[str, int]:
     found = {}
-    for name, spellings in _TOKENS.items():
-        count = next((attributes[spelling] for spelling in spellings if spelling in attributes), None)
-        if isinstance(count, (int, float)) and count >= 0:
+    for name, spelling in spellings:
+        count = get(spelling)
+        if count is not None and isinstance(count, (int, float)) and count >= 0:
             found[name] = int(count)
     return found
 
 
-def _finish_reasons(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    reasons = attributes.get(semconv.FINISH_REASONS) or attributes.get(semconv.OI_FINISH_REASON) or ()
-    return (reasons,) if isinstance(reasons, str) else tuple(str(reason) for reason in reasons)
+def _finish_reasons(reasons: Any) -> tuple[str, ...]:
+    return (reasons,) if isinstance(reasons, str) else tuple(map(str, reasons or ()))

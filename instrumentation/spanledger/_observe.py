@@ -13,8 +13,10 @@ from opentelemetry import trace
 from spanledger import semconv
 from spanledger._guard import shielded
 from spanledger._propagation import LLM_MARK
+from spanledger._streams import Verdict
 
 _GUARD = shielded("reading usage")
+_NOTHING: dict[str, Any] = {}
 
 _OPENAI = {
     semconv.AUDIO_INPUT_TOKENS: ("prompt_tokens_details", "audio_tokens"),
@@ -46,17 +48,18 @@ def recording_call() -> Any:
 
 def openai(item: Any) -> dict[str, Any]:
     """Facts of a completion, a chunk, a response or an event of a response stream."""
-    found = getattr(item, "response", None) or item
-    usage = getattr(found, "usage", None)
+    fields = vars(item)  # not getattr: for a field that a pydantic model lacks, that costs more than all the rest
+    usage = fields.get("usage") or getattr(fields.get("response"), "usage", None)
     if usage is None:
-        return {}
+        return _NOTHING
     return _read(usage, _OPENAI if hasattr(usage, "prompt_tokens") else _OPENAI_RESPONSES)
 
 
 def anthropic(item: Any) -> dict[str, Any]:
     """Facts of a message or of the first event of a stream, which carries the message."""
-    usage = getattr(getattr(item, "message", None) or item, "usage", None)
-    return {} if usage is None else _read(usage, _ANTHROPIC)
+    fields = vars(item)
+    usage = fields.get("usage") or getattr(fields.get("message"), "usage", None)
+    return _NOTHING if usage is None else _read(usage, _ANTHROPIC)
 
 
 def groq(item: Any) -> dict[str, Any]:
@@ -86,16 +89,12 @@ class Observer:
         self._span = span
         self._read = read
 
-    def admits(self, item: Any) -> bool:
-        """Everything."""
+    def judge(self, item: Any) -> Verdict:
+        """Let everything pass."""
         facts = self._read(item)
         if facts:
             self._span.set_attributes(facts)
-        return True
-
-    def is_last(self, item: Any) -> bool:  # noqa: ARG002  # the interface's signature
-        """Nothing is held back here."""
-        return False
+        return Verdict.PASS
 
     def ended(self) -> None:
         """The instrumentor ends the span."""
@@ -103,7 +102,7 @@ class Observer:
     def observe(self, result: Any) -> None:
         """Read a whole response."""
         with _GUARD:
-            self.admits(result)
+            self.judge(result)
 
 
 class Keeper(Observer):
@@ -120,13 +119,13 @@ class Keeper(Observer):
         self._open = True
         span.end = _end_later
 
-    def admits(self, item: Any) -> bool:
-        """Everything; the first item gives the time to first chunk."""
+    def judge(self, item: Any) -> Verdict:
+        """Let everything pass; the first item gives the time to first chunk."""
         if not self._begun:
             self._begun = True
             waited = (time.time_ns() - self._span.start_time) / 1e9
             self._span.set_attribute(semconv.TIME_TO_FIRST_CHUNK, max(waited, 0.0))
-        return super().admits(item)
+        return super().judge(item)
 
     def ended(self) -> None:
         """End the span, once."""

@@ -15,7 +15,7 @@ import wrapt
 from spanledger._guard import shielded
 from spanledger._observe import observer, recording_call
 from spanledger._runtime import runtime
-from spanledger._streams import tap
+from spanledger._streams import Verdict, tap
 
 _RAW = "X-Stainless-Raw-Response"
 _STREAMED_PATHS = frozenset({"/chat/completions", "/completions"})
@@ -173,17 +173,16 @@ class _UsageHider:
     def __init__(self, choices: int) -> None:
         self._open = choices
 
-    def admits(self, item: Any) -> bool:
-        """Everything but a chunk that has nothing but usage."""
+    def judge(self, item: Any) -> Verdict:
+        """Hide a chunk that has nothing but usage; the last one is where every choice has its finish reason."""
         if item.usage is None:
             item.model_fields_set.discard("usage")  # `"usage": null` is on the wire only because we asked
-            return True
-        return bool(item.choices)
-
-    def is_last(self, item: Any) -> bool:
-        """Whether every choice has its finish reason now."""
-        self._open -= sum(1 for choice in item.choices if choice.finish_reason)
-        return self._open <= 0
+        elif not item.choices:
+            return Verdict.HIDE
+        for choice in item.choices:
+            if choice.finish_reason:
+                self._open -= 1
+        return Verdict.PASS if self._open > 0 or not item.choices else Verdict.LAST
 
     def ended(self) -> None:
         """Nothing to do."""

@@ -5,6 +5,7 @@ It stands in two places with different valves: inside the instrumentor, to read 
 """
 
 from collections import deque
+from enum import Enum
 from typing import Any, Protocol, Self
 
 import wrapt
@@ -16,14 +17,22 @@ _MAX_TAIL = 8
 """Items that may follow the last one a caller cares for; a server that sends more is read at the caller's pace."""
 
 
+class Verdict(Enum):
+    """What becomes of an item."""
+
+    PASS = "pass"  # noqa: S105  # not a password
+    """The caller gets it."""
+    HIDE = "hide"
+    """The caller does not get it."""
+    LAST = "last"
+    """The caller gets it and may stop reading then, so what follows is read first."""
+
+
 class Valve(Protocol):
     """Decides about the items of one stream."""
 
-    def admits(self, item: Any) -> bool:
-        """Whether the caller gets ``item``."""
-
-    def is_last(self, item: Any) -> bool:
-        """Whether the caller may stop reading after ``item``, so that what follows has to be read now."""
+    def judge(self, item: Any) -> Verdict:
+        """What becomes of ``item``."""
 
     def ended(self) -> None:
         """The stream is exhausted, broken, closed or dropped; may be told more than once."""
@@ -38,21 +47,24 @@ class _Tap(wrapt.ObjectProxy[Any]):
         self._self_ready: deque[Any] = deque()
         self._self_end: BaseException | None = None
 
-    def _self_take(self, item: Any) -> bool:
-        """Offer an item that arrived; whether the tail has to be read before the caller gets it."""
-        admitted, last = True, False
+    def _self_judge(self, item: Any) -> Verdict:
         with _GUARD:
-            admitted = self._self_valve.admits(item)
-            last = admitted and self._self_valve.is_last(item)
-        if admitted:
-            self._self_ready.append(item)
-        return last
+            return self._self_valve.judge(item)
+        return Verdict.PASS
 
-    def _self_raise_end(self) -> None:
-        """Raise, once the items are out, what the tail ended with."""
-        if self._self_end is not None and not self._self_ready:
+    def _self_held(self) -> bool:
+        """Whether an item waits; raises what the tail ended with once none does any more."""
+        if self._self_ready:
+            return True
+        if self._self_end is not None:
             end, self._self_end = self._self_end, self._self_exhausted()
             raise end
+        return False
+
+    def _self_hold(self, item: Any) -> None:
+        """Keep an item of the tail for the caller, unless it is hidden."""
+        if self._self_judge(item) is not Verdict.HIDE:
+            self._self_ready.append(item)
 
     def _self_ended(self) -> None:
         with _GUARD:
@@ -75,9 +87,13 @@ class SyncTap(_Tap):
         return self
 
     def __next__(self) -> Any:
-        while not self._self_ready:
-            self._self_raise_end()
-            if self._self_take(self._self_read()):
+        while not self._self_held():
+            item = self._self_read()
+            verdict = self._self_judge(item)
+            if verdict is Verdict.PASS:
+                return item
+            if verdict is Verdict.LAST:
+                self._self_ready.append(item)
                 self._self_read_tail()
         return self._self_ready.popleft()
 
@@ -107,7 +123,7 @@ class SyncTap(_Tap):
     def _self_read_tail(self) -> None:
         try:
             for _ in range(_MAX_TAIL):
-                self._self_take(self._self_read())
+                self._self_hold(self._self_read())
         except StopIteration:
             self._self_end = StopIteration()  # a fresh one: a caught one refers to this frame and so to the stream
         except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first
@@ -123,9 +139,13 @@ class AsyncTap(_Tap):
         return self
 
     async def __anext__(self) -> Any:
-        while not self._self_ready:
-            self._self_raise_end()
-            if self._self_take(await self._self_read()):
+        while not self._self_held():
+            item = await self._self_read()
+            verdict = self._self_judge(item)
+            if verdict is Verdict.PASS:
+                return item
+            if verdict is Verdict.LAST:
+                self._self_ready.append(item)
                 await self._self_read_tail()
         return self._self_ready.popleft()
 
@@ -155,7 +175,7 @@ class AsyncTap(_Tap):
     async def _self_read_tail(self) -> None:
         try:
             for _ in range(_MAX_TAIL):
-                self._self_take(await self._self_read())
+                self._self_hold(await self._self_read())
         except StopAsyncIteration:
             self._self_end = StopAsyncIteration()
         except Exception as end:  # noqa: BLE001  # kept for the caller, who gets the items first
