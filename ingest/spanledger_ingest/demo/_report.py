@@ -41,18 +41,16 @@ def report(outcome: Outcome, url: str, place: str) -> Group:
 
 def next_steps(outcome: Outcome, url: str, *, serving: bool, data: str | None) -> Group:
     """Return where to look next: only what will work once the demo has ended, or while it goes on serving."""
-    trace = outcome.live[0]["trace_id"] if outcome.live else "TRACE_ID"
+    dearest = max(outcome.live, key=lambda call: exact(call["cost_usd"]), default={"trace_id": "TRACE_ID"})
+    trace = dearest["trace_id"]
     if serving:
         steps = [
+            f"spanledger explain {trace} --url {url}",
             f"curl '{url}/api/v1/usage?by=tenant,model&bucket=1d'",
-            f"curl '{url}/api/v1/traces/{trace}'",
             f"open  {url}/docs for every route; Ctrl-C ends the demo",
         ]
     elif data is not None:
-        steps = [
-            f"spanledger serve --data {data}",
-            f"spanledger explain {trace} --data {data}",
-        ]
+        steps = [f"spanledger serve --data {data}", f"spanledger explain {trace}"]
     else:
         steps = ["spanledger demo --serve          stays up, so that you can ask it yourself"]
     steps.append("import spanledger.auto           the one line that your own application needs")
