@@ -118,14 +118,10 @@ class _Endpoint:
         return bool(message.get("more_body", False))
 
     async def _linger(self, receive: Receive) -> None:
-        left = self._intake.limits.max_body_bytes
         try:
             async with asyncio.timeout(self._config.linger_seconds):
-                while left > 0:
-                    message = await receive()
-                    left -= len(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        return
+                while (await receive()).get("more_body", False):
+                    pass
         except TimeoutError:
             return
 

@@ -208,7 +208,7 @@ def rig(start_rig: Callable[..., Rig]) -> Rig:
 def traces() -> Callable[..., bytes]:
     """Make requests of so many good spans; ids follow from ``seed``."""
 
-    def make(count: int = 1, *, seed: int = 0, name: str = "chat", bad: int = 0) -> bytes:
+    def make(count: int = 1, *, seed: int = 0, name: str = "chat", bad: int = 0, seconds: int = 1) -> bytes:
         request = ExportTraceServiceRequest()
         group = request.resource_spans.add()
         group.resource.attributes.add(key="service.name").value.string_value = "shop"
@@ -220,7 +220,7 @@ def traces() -> Callable[..., bytes]:
                 span_id=digest[16:24] if index < count else bytes(8),
                 name=name,
                 start_time_unix_nano=NOW_NS,
-                end_time_unix_nano=NOW_NS + 10**9,
+                end_time_unix_nano=NOW_NS + seconds * 10**9,
             )
         return request.SerializeToString()
 

@@ -115,11 +115,23 @@ def test_metrics_take_the_same_road(rig: Any) -> None:
     assert [point.value for point in rig.stored().every("metrics")] == [3.0]
 
 
-def test_a_repeated_span_is_written_once_per_batch_and_the_later_end_wins(rig: Any, traces: Traces) -> None:
-    for _ in range(3):
-        rig.accept(traces(2))
+@pytest.mark.parametrize("ends", [(1, 3, 2), (3, 1, 2), (1, 2, 3), (3, 3, 3)])
+def test_a_repeated_span_is_written_once_per_batch_and_the_later_end_wins(
+    rig: Any, traces: Traces, ends: tuple[int, ...]
+) -> None:
+    for seconds in ends:
+        rig.accept(traces(2, seconds=seconds))
     store = rig.stored()
     assert [len(batch.spans) for batch in store.batches if batch.spans] == [2]
+    assert {span.end_ns - span.start_ns for span in store.spans.values()} == {3 * 10**9}
+    assert {call.own.end_ns - call.own.start_ns for call in store.calls.values()} == {3 * 10**9}
+
+
+def test_facts_that_end_later_are_settled_even_if_they_were_stored_before(rig: Any, traces: Traces) -> None:
+    for seconds in (3, 1):
+        rig.accept(traces(1, seconds=seconds))
+        store = rig.stored()
+    assert [call.own.end_ns - call.own.start_ns for batch in store.batches for call in batch.calls] == [3 * 10**9] * 2
 
 
 def test_stored_facts_of_the_same_trace_are_settled_again(rig: Any, traces: Traces) -> None:
