@@ -11,13 +11,10 @@ from typing import Any
 import wrapt
 
 from spanledger._guard import shielded
-from spanledger._libraries import LIBRARIES, Instrumentor, Library
+from spanledger._libraries import LIBRARIES, PROXY, Instrumentor, Library
 from spanledger._runtime import runtime
 
 _logger = logging.getLogger("spanledger")
-
-PROXY: type = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
-"""The base of all wrappers of wrapt; it got a name of its own in wrapt 2."""
 
 
 class Attachments:

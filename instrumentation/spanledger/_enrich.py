@@ -124,7 +124,7 @@ def _add_region(attributes: dict[str, Any]) -> None:
 
 def _settle_stream(attributes: dict[str, Any], facts: Facts, status: Status) -> Status:
     """Mark a stream that ended before its answer; clear the error of one whose reader left after the answer's end."""
-    if not facts.streamed:
+    if not facts.streamed and semconv.TIME_TO_FIRST_CHUNK not in attributes:
         return status
     failed = status.status_code is StatusCode.ERROR
     if facts.finish_reasons:

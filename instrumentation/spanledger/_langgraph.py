@@ -2,8 +2,8 @@
 
 import sys
 
-from spanledger._attach import PROXY
 from spanledger._guard import shielded
+from spanledger._libraries import PROXY
 
 
 def wrap_agents() -> None:

@@ -6,6 +6,11 @@ where the official one's declared version range refuses the installed library.
 
 from dataclasses import dataclass
 
+import wrapt
+
+PROXY: type = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
+"""The base of all wrappers of wrapt; it got a name of its own in wrapt 2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instrumentor:

@@ -1,5 +1,8 @@
 """What Spanledger itself does around an SDK, besides attaching its instrumentor."""
 
+from importlib.metadata import version
+
+from spanledger._libraries import PROXY
 from spanledger._runtime import runtime
 from spanledger.settings import default_environment
 
@@ -31,9 +34,19 @@ def after(library: str) -> None:
 
         _stainless.install(library)
         if library == "openai":
-            _stainless.install_hiding()
+            _complete_openai()
     if library == "langchain":
         _watch_langgraph()
+
+
+def _complete_openai() -> None:
+    import openai  # noqa: PLC0415  # loaded already: that is why we are here
+
+    from spanledger import _completions, _stainless  # noqa: PLC0415  # with the SDK
+
+    if not isinstance(vars(openai.resources.completions.Completions)["create"], PROXY):
+        _completions.install(version("spanledger"))
+    _stainless.install_hiding()
 
 
 def _watch_langgraph() -> None:

@@ -35,11 +35,11 @@ def install(sdk: str) -> None:
 
 
 def install_hiding() -> None:
-    """Wrap the outside of openai's chat completions, over the instrumentor's own wrapper."""
-    module = "openai.resources.chat.completions"
-    importlib.import_module(module)
-    wrapt.wrap_function_wrapper(module, "Completions.create", _around_create)
-    wrapt.wrap_function_wrapper(module, "AsyncCompletions.create", _around_async_create)
+    """Wrap the outside of openai's chat and legacy completions, over the wrapper that makes the span."""
+    for module in ("openai.resources.chat.completions", "openai.resources.completions"):
+        importlib.import_module(module)
+        wrapt.wrap_function_wrapper(module, "Completions.create", _around_create)
+        wrapt.wrap_function_wrapper(module, "AsyncCompletions.create", _around_async_create)
 
 
 class _Post:
@@ -175,7 +175,7 @@ class _UsageHider:
 
     def judge(self, item: Any) -> Verdict:
         """Hide a chunk that has nothing but usage; the last one is where every choice has its finish reason."""
-        if item.usage is None:
+        if getattr(item, "usage", None) is None:
             item.model_fields_set.discard("usage")  # `"usage": null` is on the wire only because we asked
         elif not item.choices:
             return Verdict.HIDE

@@ -172,9 +172,22 @@ def _groq(provider: Provider, request: Request) -> JSON | list[JSON]:
     return chat
 
 
+def _openai_completions(_provider: Provider, request: Request) -> JSON | list[JSON]:
+    base: JSON = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "gpt-3.5-turbo-instruct"}
+    usage = {"prompt_tokens": 14, "completion_tokens": 17, "total_tokens": 31}
+    if not request.body.get("stream"):
+        choice = {"index": 0, "text": "Hello there", "finish_reason": "stop", "logprobs": None}
+        return {**base, "choices": [choice], "usage": usage}
+    parts = (("Hello", None), (" there", "stop"))
+    chunks = [{**base, "choices": [{"index": 0, "text": text, "finish_reason": end}]} for text, end in parts]
+    asked = bool((request.body.get("stream_options") or {}).get("include_usage"))
+    return [*chunks, {**base, "choices": [], "usage": usage}] if asked else chunks
+
+
 _ROUTES: tuple[tuple[str, Callable[[Provider, Request], JSON | list[JSON]]], ...] = (
     ("/openai/v1/chat/completions", _groq),
     ("/chat/completions", _openai_chat),
+    ("/v1/completions", _openai_completions),
     ("/responses", _openai_responses),
     ("/embeddings", _openai_embeddings),
     ("/v1/messages", _anthropic),
@@ -233,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
                 name = f"event: {event['type']}\n" if "type" in event else ""
                 self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
                 self.wfile.flush()
-            if "/chat/completions" in self.path:
+            if "/completions" in self.path:
                 self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             pass  # the caller left: that is what some tests are about

@@ -90,6 +90,18 @@ def test_mistral(kit: SpanledgerTestKit, provider: Any) -> None:
     assert said["gen_ai.response.id"] == "chatcmpl-1"
 
 
+def test_a_mistral_stream_that_is_dropped_is_marked(kit: SpanledgerTestKit, provider: Any) -> None:
+    from mistralai.client import Mistral
+
+    with Mistral(api_key="k", server_url=provider.url) as client:
+        stream = client.chat.stream(model="mistral-large-latest", messages=MESSAGES)
+        next(iter(stream))
+        del stream
+    (said,) = (span.attributes or {} for span in kit.spans)
+    assert said["spanledger.stream.aborted"] is True
+    assert said["spanledger.finish_reason"] == "error"
+
+
 def test_cohere(kit: SpanledgerTestKit, provider: Any) -> None:
     import cohere
 

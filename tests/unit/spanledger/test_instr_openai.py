@@ -318,3 +318,47 @@ def test_outside_of_a_kit_nothing_is_asked_for_when_nothing_records(provider: An
     with openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k") as client:
         list(client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True))
     assert "stream_options" not in provider.last.body
+
+
+def legacy(span: ReadableSpan) -> None:
+    said = span.attributes or {}
+    assert said["gen_ai.operation.name"] == "text_completion"
+    assert said["gen_ai.request.model"] == "gpt-3.5-turbo-instruct"
+    assert said["gen_ai.response.id"] == "cmpl-1"
+    assert said["gen_ai.usage.input_tokens"] == 14
+    assert said["gen_ai.usage.output_tokens"] == 17
+    assert said["spanledger.finish_reason"] == "stop"
+    assert said["gen_ai.usage.cost.amount"] == pytest.approx((14 * 1.5 + 17 * 2.0) / 1e6)
+
+
+def test_legacy_completions_have_spans_too(kit: SpanledgerTestKit, client: openai.OpenAI, provider: Any) -> None:
+    model = "gpt-3.5-turbo-instruct"
+    assert client.completions.create(model=model, prompt="hi").choices[0].text == "Hello there"
+    assert len(list(client.completions.create(model=model, prompt="hi", stream=True))) == 2
+    assert provider.last.body["stream_options"] == {"include_usage": True}
+
+    async def main() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as other:
+            await other.completions.create(model=model, prompt="hi")
+            stream = await other.completions.create(model=model, prompt="hi", stream=True)
+            assert len([chunk async for chunk in stream]) == 2
+
+    asyncio.run(main())
+    assert len(kit.spans) == 4
+    for span in kit.spans:
+        legacy(span)
+
+
+def test_legacy_completions_that_fail_or_are_dropped(
+    kit: SpanledgerTestKit, client: openai.OpenAI, provider: Any
+) -> None:
+    provider.failures.append((400, {"error": {"message": "no"}}))
+    with pytest.raises(openai.BadRequestError):
+        client.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi")
+    stream = client.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi", stream=True)
+    next(stream)
+    del stream
+    failed, dropped = (span.attributes or {} for span in kit.spans)
+    assert failed["error.type"] == "openai.BadRequestError"
+    assert dropped["spanledger.stream.aborted"] is True
+    assert dropped["spanledger.finish_reason"] == "error"
