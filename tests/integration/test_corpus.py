@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
-from spanledger_analytics.records import Call, LogRecord, Span
+from spanledger_analytics.memory import MemoryStore
+from spanledger_analytics.ports import Related
+from spanledger_analytics.queries import CallsQuery
+from spanledger_analytics.records import Batch, Call, LogRecord, Span
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import decode
-from spanledger_ingest.settle import explain, settle
+from spanledger_ingest.settle import explain, related_keys, settle
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 
@@ -273,6 +276,23 @@ def test_the_whole_corpus_at_once_has_the_same_calls_and_tokens() -> None:
     one_by_one = [call for case in _cases() for call in _settled(_spans(case)) if call.billable]
     at_once = [call for call in _settled(span for case in _cases() for span in _spans(case)) if call.billable]
     assert at_once == sorted(one_by_one, key=lambda call: (call.own.owner, call.own.trace_id, call.own.span_id))
+
+
+def test_requests_in_any_order_through_a_store_come_to_the_same_calls() -> None:
+    requests = sorted((path for case in _cases() for path in _paths(case)), key=lambda path: path.name[::-1])
+    store = MemoryStore()
+    for path in requests:
+        spans = decode("traces", path.read_bytes(), "protobuf", "").spans
+        facts = [found.facts for found in map(normalise, spans) if found.facts is not None]
+        keys = related_keys(spans, facts)
+        known = store.related(keys) if keys is not None else Related((), {})
+        parents = {(span.owner, span.trace_id, span.span_id): span.parent_span_id for span in spans}
+        store.append(Batch(spans=spans, calls=settle([*known.facts, *facts], {**known.parents, **parents})))
+    at_once = _settled(span for case in _cases() for span in _spans(case))
+    rows = store.calls(CallsQuery(limit=1000)).to_pylist()
+    assert {(row["span_id"], row["billable"], row["billing_reason"], row["input_tokens"]) for row in rows} == {
+        (call.own.span_id, call.billable, call.billing_reason, call.facts.usage.input) for call in at_once
+    }
 
 
 SECRETS = (

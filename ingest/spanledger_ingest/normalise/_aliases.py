@@ -175,6 +175,13 @@ def provider_of_host(host: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
+def provider_of_scope(scope_name: str) -> str | None:
+    """Return the provider that an instrumentation scope is named after: ``openinference.instrumentation.groq``."""
+    words = re.split(r"[./@]", scope_name.lower())
+    return next((_BY_SPELLING[word] for word in map(_spelling, reversed(words)) if word in _BY_SPELLING), None)
+
+
+@lru_cache(maxsize=4096)
 def plain_model(model: str, provider: str | None) -> str:
     """Return the model without the routing prefix of its own provider: ``openai/gpt-4o`` of openai is ``gpt-4o``.
 

@@ -174,7 +174,10 @@ def _text(parts: list[tuple[str, Any]]) -> str:
 
 
 def _dump(value: Any) -> str:
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # numbers over 64 bits, lone surrogates: no decoder of ours makes them
+        return repr(value)
 
 
 def _plain(value: Any) -> Any:

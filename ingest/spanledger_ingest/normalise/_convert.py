@@ -114,9 +114,10 @@ def money(value: Any) -> Decimal | None:
         return None
     try:
         amount = Decimal(str(value).strip())
-        return amount.quantize(_NANO_USD) if 0 < amount <= _MAX_COST else None
+        rounded = amount.quantize(_NANO_USD) if 0 < amount <= _MAX_COST else None
     except InvalidOperation:
         return None
+    return rounded or None
 
 
 def http_status(value: Any) -> int | None:

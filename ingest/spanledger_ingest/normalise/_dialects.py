@@ -125,6 +125,7 @@ _CUSTOM = Operation(None, "custom")
 _NONE = Operation(None, "none")
 _EMBEDDINGS = Operation("embeddings", "call")
 _RERANK = Operation("rerank", "call")
+_CONTENT = Operation("generate_content", "call")
 _COMPLETION = Operation("text_completion", "call")
 _IMAGE = Operation("image_generation", "call")
 _AUDIO = Operation("audio", "call")
@@ -134,13 +135,17 @@ def _calls(**named: Operation) -> dict[str, Operation]:
     return named
 
 
+_CALLS: dict[str, Operation] = _calls(
+    chat=CHAT, chat_completion=CHAT, completion=CHAT, completions=CHAT, responses=CHAT, messages=CHAT, converse=CHAT,
+    anthropic_messages=CHAT, pass_through_endpoint=CHAT, text_completion=_COMPLETION, generate_content=_CONTENT,
+    generate_content_stream=_CONTENT, embeddings=_EMBEDDINGS, embedding=_EMBEDDINGS, embed=_EMBEDDINGS, rerank=_RERANK,
+    image=_IMAGE, image_generation=_IMAGE, image_edit=_IMAGE, audio=_AUDIO, speech=_AUDIO, transcription=_AUDIO,
+    text_to_speech=_AUDIO, speech_to_text=_AUDIO, realtime=_AUDIO,
+)  # fmt: skip
 _GENAI: dict[str, Operation] = {
-    **_calls(
-        chat=CHAT, chat_completion=CHAT, completion=CHAT, responses=CHAT, messages=CHAT, converse=CHAT,
-        text_completion=_COMPLETION, generate_content=Operation("generate_content", "call"), embeddings=_EMBEDDINGS,
-        embedding=_EMBEDDINGS, embed=_EMBEDDINGS, rerank=_RERANK, image=_IMAGE, image_generation=_IMAGE, audio=_AUDIO,
-        speech=_AUDIO, transcription=_AUDIO, text_to_speech=_AUDIO, speech_to_text=_AUDIO, completions=CHAT,
-    ),
+    **_CALLS,
+    # LiteLLM names the function that was called, and the asynchronous ones start with an a.
+    **{f"a{name}": operation for name, operation in _CALLS.items()},
     **{name: Operation(name, "rollup") for name in (
         "invoke_agent", "invoke_workflow", "create_agent", "plan", "agent_step", "execute_event_loop_cycle",
         "model_request", "agent", "workflow", "framework",

@@ -30,7 +30,7 @@ def facts_of(span: Span) -> CallFacts | None:
     if span.status != "error" and _is_opening(dialect, span):
         return None
     found = _read(span)
-    usage = usage_of(found, _provider(found), dialect)
+    usage = usage_of(found, _provider(found, span.scope.name), dialect)
     rollup = _is_rollup(operation, span, usage)
     if rollup is None:
         return None
@@ -81,7 +81,7 @@ def _read(span: Span) -> dict[str, Any]:
     return found
 
 
-def _provider(found: dict[str, Any]) -> str | None:
+def _provider(found: dict[str, Any], scope_name: str) -> str | None:
     at_host = alias.provider_of_host(found["host"]) if "host" in found else None
     named = found.get("provider")
     # The OpenAI SDK speaks to many hosts, and its instrumentations say openai for all of them.
@@ -90,13 +90,14 @@ def _provider(found: dict[str, Any]) -> str | None:
     if named is not None:
         return str(named)
     model = found.get("response_model") or found.get("request_model")
-    return None if model is None else alias.provider_of_model(model)
+    by_model = None if model is None else alias.provider_of_model(model)
+    return by_model or alias.provider_of_scope(scope_name)
 
 
 def _build(
     span: Span, operation: Operation, dialect: Dialect, found: dict[str, Any], usage: Usage, *, rollup: bool
 ) -> CallFacts:
-    provider = _provider(found)
+    provider = _provider(found, span.scope.name)
     failed = span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
     spoke = usage != Usage() or "response_id" in found
     raw = found.get("finish_reasons_raw", ())

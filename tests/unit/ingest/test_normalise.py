@@ -113,6 +113,18 @@ def test_the_provider_follows_from_the_model_if_nobody_says(model: str, name: st
         assert facts({"gen_ai.operation.name": "chat", "gen_ai.request.model": model} | said).provider == name
 
 
+def test_the_provider_follows_from_the_scope_as_a_last_resort() -> None:
+    llama = {"openinference.span.kind": "LLM", "llm.model_name": "llama-3.3-70b-versatile"}
+    assert facts(llama, scope=Scope("openinference.instrumentation.groq")).provider == "groq"
+    assert facts(llama, scope=Scope("openinference.instrumentation.langchain")).provider is None
+
+
+def test_litellm_names_the_function_that_was_called() -> None:
+    for name, operation in (("acompletion", "chat"), ("aembedding", "embeddings"), ("anthropic_messages", "chat")):
+        found = facts({"gen_ai.operation.name": name}, kind="internal", scope=Scope("litellm"))
+        assert (found.operation, found.rollup) == (operation, False)
+
+
 def test_the_host_outranks_the_sdk_that_was_used() -> None:
     assert facts(chat(**{"server.address": "api.deepseek.com"})).provider == "deepseek"
     assert facts(chat(**{"server.address": "my.openai.azure.com"})).provider == "azure.ai.openai"

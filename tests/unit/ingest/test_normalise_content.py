@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spanledger_analytics.records import Event, LogRecord, Resource, Span
@@ -163,6 +163,8 @@ def test_nothing_raises_and_every_number_is_sound(
     assert all(text is None or (text and "\x00" not in text) for text in texts)
 
 
+@example({}, [-(2**63) - 1], "gen_ai.choice")
+@example({}, {"content": "\ud800"}, "gen_ai.choice")
 @given(ATTRIBUTES, VALUES, st.sampled_from(["gen_ai.evaluation.result", "gen_ai.choice", "gen_ai.x", ""]))
 def test_no_log_record_raises(attributes: dict[str, Any], body: Any, name: str) -> None:
     record = LogRecord(time_ns=T0, trace_id=TRACE, span_id=SPAN, event_name=name, attributes=attributes, body=body)

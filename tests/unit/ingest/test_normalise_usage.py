@@ -151,6 +151,7 @@ def test_classes_of_usage() -> None:
         ({"gen_ai.usage.cost": 0}, None),  # OpenLIT says 0 when it does not know the price
         ({"gen_ai.usage.cost": math.nan}, None),
         ({"gen_ai.usage.cost": -1}, None),
+        ({"gen_ai.usage.cost": 1e-28}, None),
         ({"gen_ai.usage.cost": True}, None),
         ({"gen_ai.usage.cost": 1e300}, None),
         ({"gen_ai.usage.cost": "free"}, None),
