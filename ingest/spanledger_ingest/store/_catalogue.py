@@ -88,10 +88,15 @@ def related(cursor: duckdb.DuckDBPyConnection, keys: CallKeys) -> Related:
 def _calls_of(
     cursor: duckdb.DuckDBPyConnection, traces: set[tuple[str, str]], responses: set[tuple[str, str]], keys: CallKeys
 ) -> list[dict[str, Any]]:
+    # Keys first, rows afterwards: the wide columns are read for the hits only.
     sql = f"""
-        SELECT owner, trace_id, span_id, response_id, own FROM {_CALLS} WHERE start_ns BETWEEN $low AND $high AND (
-            (owner, trace_id) IN (SELECT (owner, id) FROM traces)
-            OR (owner, response_id) IN (SELECT (owner, id) FROM responses))
+        WITH hits AS (
+            SELECT c.rowid AS hit FROM {_CALLS} c SEMI JOIN traces t ON c.owner = t.owner AND c.trace_id = t.id
+            WHERE c.start_ns BETWEEN $low AND $high
+            UNION
+            SELECT c.rowid FROM {_CALLS} c SEMI JOIN responses r ON c.owner = r.owner AND c.response_id = r.id
+            WHERE c.start_ns BETWEEN $low AND $high)
+        SELECT owner, trace_id, span_id, response_id, own FROM {_CALLS} WHERE rowid IN (SELECT hit FROM hits)
     """
     with registered(cursor, "traces", _pairs(traces)), registered(cursor, "responses", _pairs(responses)):
         return fetch(cursor, sql, {"low": keys.start_ns, "high": keys.end_ns}).to_pylist()

@@ -22,6 +22,7 @@ from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
 _HOUR_NS: Final = 3600 * 10**9
 _MAX_STRETCHES: Final = 8
 _SPAN_KEY: Final = ("owner", "trace_id", "span_id")
+_NULLABLE_KEYS: Final = frozenset({"scorer_version"})
 
 
 def append(cursor: duckdb.DuckDBPyConnection, batch: Batch) -> Receipt:
@@ -122,25 +123,46 @@ def _upsert(
     at = _positions(table, key)
     incoming = rows.table_of(table, rows.unique(new, lambda row: tuple(row[n] for n in at)))
     incoming = incoming.append_column("number", pa.array(range(incoming.num_rows), pa.int64()))
-    known = _known(cursor, table, incoming, key, newer)
+    unknown = incoming.num_rows
+    known = _known(cursor, table, incoming.select(list(dict.fromkeys([*key, "start_ns", "number"]))), key)
     if known.num_rows:
-        _delete_replaced(cursor, table, known)
-        stale = pc.unique(known.filter(pc.invert(known["newer"]))["number"])
+        unknown -= len(pc.unique(known["number"]))
+        judged = _judged(cursor, table, incoming, known, newer)
+        _delete_replaced(cursor, table, judged)
+        stale = pc.unique(judged.filter(pc.invert(judged["newer"]))["number"])
         incoming = incoming.filter(pc.invert(pc.is_in(incoming["number"], value_set=stale)))
-    _insert(cursor, table, incoming.drop_columns("number"))
-    return len(set(map(_span_key, new))) - len(pc.unique(known["number"]))
+    if incoming.num_rows:
+        _insert(cursor, table, incoming.drop_columns("number"))
+    return unknown
 
 
-def _known(
-    cursor: duckdb.DuckDBPyConnection, table: schema.Table, incoming: pa.Table, key: Sequence[str], newer: str
-) -> pa.Table:
-    """Return the stored rows that share a key with incoming ones: their rowid, the incoming number, who is newer."""
-    same = " AND ".join(f"i.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in key)
-    with registered(cursor, "incoming", incoming):
+def _known(cursor: duckdb.DuckDBPyConnection, table: schema.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Return the rowids of stored rows that share a key with incoming ones, with the number of the incoming row.
+
+    Reads the key columns only: this runs over hours of rows at every commit, and mostly finds nothing.
+    """
+    same = " AND ".join(f"i.{quoted(name)} {_equals(name)} s.{quoted(name)}" for name in key)
+    with registered(cursor, "incoming", keys):
         return fetch(
             cursor,
-            f"SELECT s.rowid AS stored, i.number, {newer} AS newer FROM {PRIVATE}.{quoted(table.name)} s "
-            f"JOIN incoming i ON {same} WHERE {_nearby(incoming)}",
+            f"SELECT s.rowid AS stored, i.number FROM {PRIVATE}.{quoted(table.name)} s "
+            f"JOIN incoming i ON {same} WHERE {_nearby(keys)}",
+        )
+
+
+def _equals(name: str) -> str:
+    return "IS NOT DISTINCT FROM" if name in _NULLABLE_KEYS else "="
+
+
+def _judged(
+    cursor: duckdb.DuckDBPyConnection, table: schema.Table, incoming: pa.Table, known: pa.Table, newer: str
+) -> pa.Table:
+    """Return the pairs of stored and incoming rows with the verdict which one is ``newer``."""
+    with registered(cursor, "incoming", incoming), registered(cursor, "known", known):
+        return fetch(
+            cursor,
+            f"SELECT k.stored, k.number, {newer} AS newer FROM known k "
+            f"JOIN {PRIVATE}.{quoted(table.name)} s ON s.rowid = k.stored JOIN incoming i ON i.number = k.number",
         )
 
 
