@@ -25,6 +25,9 @@ _REST: Final = struct.Struct("<BBBHQ")
 FRAME_HEAD_BYTES: Final = MARKER_BYTES + _LENGTH_AND_SUM.size
 """Bytes of a frame before its payload."""
 
+UNFINISHED: Final = "unfinished write at the end"
+"""What a kill in the middle of a write leaves behind; such a request was never acknowledged."""
+
 _SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 _ENCODINGS: Final[tuple[Encoding, ...]] = ("protobuf", "json")
 _CONTENT_ENCODINGS: Final = ("", "gzip", "deflate", "zstd")
@@ -136,7 +139,7 @@ def scan(data: Bytes, segment: str, base: int, marker: bytes, span: range) -> It
             position = end
             continue
         following = _next_frame(data, position + 1, limit, marker)
-        reason = "no valid frame to the end" if following == limit else "no valid frame"
+        reason = UNFINISHED if following == limit else "no valid frame"
         yield Damage(segment, position, following - position, reason)
         position = following
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from spanledger_ingest.errors import DataDirError, JournalClosedError, JournalFullError, JournalUnavailableError
 from spanledger_ingest.journal._entries import (
     FRAME_HEAD_BYTES,
+    UNFINISHED,
     Damage,
     Entry,
     Received,
@@ -31,6 +32,8 @@ from spanledger_ingest.journal._segments import (
 _log = logging.getLogger(__name__)
 
 _QUARANTINE: Final = "quarantine"
+_WORTH_COPYING: Final = 1024 * 1024
+"""Up to here one write of a copy is cheaper than many writes."""
 _WORTH_DELETING: Final = 1024 * 1024
 """A segment with this much in it is not kept longer than the store needs it: it holds bodies as they came."""
 
@@ -174,7 +177,7 @@ class Journal:
             entries.append(Entry(start, end, waiting.received))
             parts += (frame_head(waiting.payload, writer.segment.marker), waiting.payload)
             start = end
-        writer.write(parts)
+        writer.write(parts if start - entries[0].offset > _WORTH_COPYING else (b"".join(parts),))
         writer.sync()
         return entries
 
@@ -225,8 +228,9 @@ class Journal:
         return [segment for segment, end in zip(segments, following, strict=False) if end > position]
 
     def _note_damage(self, segment: Segment, damage: Damage) -> None:
-        _log.error(
-            "journal segment %s: %d bytes at %d are damaged (%s); copied to quarantine",
+        _log.log(
+            logging.WARNING if damage.reason == UNFINISHED else logging.ERROR,
+            "journal segment %s: %d bytes at %d are no request: %s; copied to quarantine",
             *(damage.segment, damage.length, damage.position, damage.reason),
         )
         self.damages.append(damage)

@@ -23,8 +23,9 @@ class WriterConfig:
 
     commit_seconds: float = 1.0
     """Longest wait of a request for others to share its transaction."""
-    commit_items: int = 122_880
-    """Items in one transaction; a row group of DuckDB, which makes it skip its log."""
+    commit_items: int = 20_000
+    """Items in one transaction, 1-2 s of work. Larger ones would spare DuckDB a write, but a process that is killed
+    while it catches up would have to begin again further back."""
     memory_bytes: int = 128 * 1024 * 1024
     """Decompressed bodies kept decoded in memory; the writer reads the rest again from the journal."""
     first_retry_seconds: float = 0.1
