@@ -6,6 +6,8 @@
         client.chat.completions.create(...)
 """
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 from spanledger._context import context, propagate
@@ -26,6 +28,16 @@ __all__ = [
     "record_score",
     "shutdown",
 ]
+
+_ON_DEMAND = frozenset({"asgi", "testing"})
+"""Modules that ``import spanledger`` makes reachable without loading them."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load ``spanledger.asgi`` or ``spanledger.testing`` when it is first named."""
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"spanledger.{name}")
+    raise AttributeError(f"module 'spanledger' has no attribute {name!r}")
 
 
 def configure(**options: Any) -> None:

@@ -75,9 +75,11 @@ class Attachments:
                 _patches.after(library.name)
 
     def _start(self, library: Library, chosen: Instrumentor) -> bool:
+        from spanledger import _capture  # noqa: PLC0415  # what surrounds an SDK is loaded with the SDK
         from spanledger._tracing import FollowingProvider  # noqa: PLC0415  # loaded already unless disabled
 
         instrumentor = getattr(importlib.import_module(chosen.module), chosen.name)()
+        _capture.follow_setting()
         # The range was checked above; the package's own check would log errors and cannot tell "absent" from "too new".
         instrumentor.instrument(tracer_provider=FollowingProvider(), skip_dep_check=True)
         _logger.debug("%s: attached %s %s", library.name, chosen.distribution, _version(chosen.distribution))

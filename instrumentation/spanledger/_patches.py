@@ -3,7 +3,6 @@
 from importlib.metadata import version
 
 from spanledger._libraries import PROXY
-from spanledger._runtime import runtime
 from spanledger.settings import default_environment
 
 _STAINLESS = frozenset({"openai", "anthropic", "groq"})
@@ -15,8 +14,6 @@ def before(library: str, *, instrumented: bool) -> None:
     Environment variables are the documented switches of the instrumentors and of anthropic's own telemetry; whatever
     the user has set stays.
     """
-    if runtime.settings.capture_content != "none":
-        default_environment({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"})
     if library == "anthropic":
         # Its own trace headers (and baggage) would tell the vendor our ids; its own spans would bill each call twice.
         default_environment({"ANTHROPIC_OPEN_TELEMETRY_PROPAGATION": "false"})

@@ -4,6 +4,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -14,22 +15,26 @@ from spanledger._processor import IdentityProcessor
 from spanledger.settings import Settings, cache_home
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spanledger._export import SpoolingExporter
+
+
+def spool_of(settings: Settings, service: str) -> "Path | None":
+    """Where the spans of ``service`` wait while the receiver is away; ``None`` is memory."""
+    from spanledger._export import spool_path  # noqa: PLC0415  # an HTTP client comes along: not at import
+
+    if settings.spool_dir == "off":
+        return None
+    return Path(settings.spool_dir) if settings.spool_dir else spool_path(cache_home(), service, settings.base_url())
 
 
 def build_exporter(settings: Settings, service: str) -> "SpoolingExporter":
     """The exporter that brings the spans of ``service`` to the receiver, with a disk spool for its absences."""
-    from spanledger._export import SpoolingExporter, spool_path  # noqa: PLC0415  # an HTTP client: on the export thread
+    from spanledger._export import SpoolingExporter  # noqa: PLC0415  # an HTTP client: on the export thread
 
-    where: Path | str | None = settings.spool_dir
-    if where is None:
-        where = spool_path(cache_home(), service, settings.base_url())
     return SpoolingExporter(
         settings.base_url(),
         headers=settings.request_headers(),
-        spool_dir=None if where == "off" else where,
+        spool_dir=spool_of(settings, service),
         spool_max_bytes=settings.spool_max_bytes,
         timeout=settings.export_timeout,
     )
@@ -64,6 +69,20 @@ class LazyExporter(SpanExporter):
         except Exception as error:  # noqa: BLE001  # worker loop: the batch thread must survive any exporter
             reports.report("exporting spans", error)
             return SpanExportResult.FAILURE
+
+    def resume(self, service: str) -> None:
+        """Deliver what an earlier process left behind, on a thread, without waiting for a span of this one."""
+        root = Path(self._settings.spool_dir) if self._settings.spool_dir else cache_home() / "spanledger"
+        if not root.is_dir():
+            return
+
+        def work() -> None:
+            with shielded("delivering what an earlier process left"):
+                spool = spool_of(self._settings, service)
+                if spool is not None and spool.is_dir() and any(spool.iterdir()):
+                    self._built(service)
+
+        threading.Thread(target=work, name="spanledger-resume", daemon=True).start()
 
     def send_logs(self, request: bytes, records: int, service: str) -> bool:
         """Send a serialized ``ExportLogsServiceRequest``; called on a background thread."""

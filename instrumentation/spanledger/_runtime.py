@@ -1,6 +1,7 @@
 """The process-wide state: settings in force, the pipeline that they describe, start and stop."""
 
 import atexit
+import os
 import threading
 from typing import Any
 
@@ -17,6 +18,12 @@ class Runtime:
         self._arguments: dict[str, Any] = {}
         self._settings: Settings | None = None
         self._pipeline: Any = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In a forked child: whichever thread of the parent held the lock is not here to release it."""
+        self._lock = threading.RLock()
 
     @property
     def settings(self) -> Settings:
@@ -49,15 +56,20 @@ class Runtime:
         if settings.disabled:
             self.shutdown()
             return
-        from spanledger._pipeline import Pipeline  # noqa: PLC0415  # a disabled process loads no SDK
+        from spanledger._capture import set_capturing  # noqa: PLC0415  # a disabled process loads no SDK
+        from spanledger._pipeline import Pipeline  # noqa: PLC0415  # same
         from spanledger._tracing import providers  # noqa: PLC0415  # same
 
+        set_capturing(on=settings.capture_content != "none")
         if self._pipeline is not None:
             self._pipeline.reconfigure(settings)
             return
         self._pipeline = Pipeline(settings)
         _propagation.on_context(providers.adopt)
         providers.start(self._pipeline.processors)
+        resource = getattr(providers.in_force(), "resource", None)
+        if resource is not None:
+            self._pipeline.exporter.resume(str(resource.attributes.get("service.name", "")))
         atexit.register(self.shutdown)
 
     def shutdown(self, timeout: float = 5.0) -> bool:

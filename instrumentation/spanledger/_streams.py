@@ -6,11 +6,16 @@ It stands in two places with different valves: inside the instrumentor, to read 
 
 from collections import deque
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import wrapt
+from wrapt import ObjectProxy
 
 from spanledger._guard import shielded
+
+if TYPE_CHECKING:
+    _ObjectProxy = ObjectProxy[Any]
+else:
+    _ObjectProxy = ObjectProxy  # wrapt 1 cannot be subscripted
 
 _GUARD = shielded("reading a stream")
 _MAX_TAIL = 8
@@ -38,7 +43,7 @@ class Valve(Protocol):
         """The stream is exhausted, broken, closed or dropped; may be told more than once."""
 
 
-class _Tap(wrapt.ObjectProxy[Any]):
+class _Tap(_ObjectProxy):
     """State of both wrappers. In no reference cycle, so that a caller who drops it drops the stream at once."""
 
     def __init__(self, stream: Any, valve: Valve) -> None:

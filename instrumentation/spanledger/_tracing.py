@@ -6,6 +6,7 @@ see it), else one that we made. So an application may set its provider before or
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,12 @@ class Providers:
         self._override: Any = None
         self._global: Any = None
         self._in_force: Any = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In a forked child: whichever thread of the parent held the lock is not here to release it."""
+        self._lock = threading.RLock()
 
     def start(self, processors: Sequence[SpanProcessor]) -> None:
         """Equip the application's provider with ``processors``, or set one of our own if there is none yet."""

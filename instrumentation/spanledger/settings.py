@@ -219,10 +219,24 @@ def _from_environment(name: str, metadata: Mapping[str, Any], environ: Mapping[s
     return {}
 
 
+CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""The documented switch of the official instrumentors for recording content."""
+
+_ours: dict[str, str] = {}
+
+
 def default_environment(wanted: Mapping[str, str]) -> None:
     """Set what instrumentors and SDKs read from the environment, without touching anything the user chose."""
     for name, value in wanted.items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ:
+            os.environ[name] = _ours[name] = value
+
+
+def withdraw_environment(name: str) -> None:
+    """Take a default of ours back, unless somebody has changed it since."""
+    value = _ours.pop(name, None)
+    if value is not None and os.environ.get(name) == value:
+        del os.environ[name]
 
 
 def cache_home() -> Path:

@@ -36,9 +36,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from spanledger import semconv
 from spanledger._attach import attachments
+from spanledger._capture import set_capturing
 from spanledger._enrich import Cost, EnrichingExporter
 from spanledger._facts import facts_of
 from spanledger._processor import IdentityProcessor
+from spanledger._runtime import runtime
 from spanledger._tracing import providers
 from spanledger.settings import ContentPolicy
 
@@ -77,7 +79,7 @@ class SpanledgerTestKit:
     """Collects spans in memory while its ``with`` block runs.
 
     Args:
-        content: The content policy to test under.
+        content: The content policy to test under; ``masked`` and ``full`` make instrumentors record content.
         now: Where the clock stands, in ns since the epoch; ``None`` leaves the real clock.
         attach: Instrument the LLM libraries, as ``import spanledger.auto`` does.
         cost: How calls are priced; the price table of the package by default.
@@ -93,6 +95,7 @@ class SpanledgerTestKit:
     ) -> None:
         self.now = now
         self._attach = attach
+        self._content = content
         self._memory = _Memory()
         self._exits = ExitStack()
         self.provider = TracerProvider(
@@ -106,6 +109,9 @@ class SpanledgerTestKit:
 
     def __enter__(self) -> Self:
         """Take over the spans of attached instrumentors."""
+        if self._content != "none":
+            set_capturing(on=True)
+            self._exits.callback(set_capturing, on=runtime.settings.capture_content != "none")
         if self._attach:
             attachments.attach()
         self._exits.enter_context(providers.overridden(self.provider))

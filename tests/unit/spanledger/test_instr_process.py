@@ -1,6 +1,7 @@
 """What needs a process of its own: imports, switches, providers, forks, headers, and that nothing ever raises."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +293,27 @@ print(os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"])
     assert out.split() == ["true", "false", "EVENT_ONLY"]
 
 
+def test_content_can_be_configured_after_the_sdk_is_attached(run_python: Run, provider: Any) -> None:
+    out = run_python(
+        COLLECT
+        + f"""
+import openai
+import spanledger.auto, spanledger
+client = openai.OpenAI(base_url={provider.url!r} + "/v1", api_key="k")
+for policy in ("none", "masked", "full", "none"):
+    spanledger.configure(endpoint=URL, capture_content=policy)
+    client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "to ann@example.com"}}])
+    assert spanledger._runtime.runtime.pipeline.flush(5)
+    print(policy, spans_text(spans()[-1]))
+client.close()
+""".replace("spans_text(spans()[-1])", 'said(spans()[-1]).get("gen_ai.input.messages", "nothing")')
+    )
+    lines = out.splitlines()
+    assert lines[0] == lines[3] == "none nothing"
+    assert "to [email]" in lines[1]
+    assert "to ann@example.com" in lines[2]
+
+
 def test_bad_environment_values_are_named_and_ignored(run_python: Run) -> None:
     out = run_python(
         """
@@ -350,6 +372,27 @@ print("alive", spanledger.shutdown())
     )
     assert out.count("no such luck") == 1
     assert "alive True" in out
+
+
+def test_what_a_process_could_not_deliver_the_next_one_does(run_python: Run, tmp_path: Path) -> None:
+    span = "from opentelemetry import trace\ntrace.get_tracer('app').start_span('left behind').end()\n"
+    environment = {"SPANLEDGER_SPOOL_DIR": str(tmp_path / "spool"), "SPANLEDGER_ENDPOINT": "http://127.0.0.1:9"}
+    run_python(f"import spanledger.auto, spanledger\n{span}spanledger.shutdown()", **environment)
+    assert any((tmp_path / "spool").iterdir())
+    out = run_python(
+        COLLECT
+        + """
+import time
+import spanledger
+spanledger.configure(endpoint=URL)
+deadline = time.monotonic() + 20
+while not spans() and time.monotonic() < deadline:
+    time.sleep(0.01)
+print([span.name for span in spans()])
+""",
+        **environment,
+    )
+    assert out.strip() == "['left behind']"
 
 
 def test_our_own_requests_are_not_traced(run_python: Run) -> None:

@@ -28,6 +28,13 @@ def test_the_public_names() -> None:
         assert getattr(spanledger, name) is not None
 
 
+def test_modules_on_demand() -> None:
+    assert spanledger.asgi.ContextMiddleware is not None
+    assert spanledger.testing.SpanledgerTestKit is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = spanledger.nothing
+
+
 def test_the_defaults() -> None:
     settings = resolve({}, NO_ENVIRONMENT)
     assert settings.base_url() == "http://127.0.0.1:4318"
