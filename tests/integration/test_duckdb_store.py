@@ -86,6 +86,19 @@ def test_garbage_is_called_damaged(tmp_path: Path) -> None:
     _open(path).close()
 
 
+def test_damaged_log_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    with closing(_open(path)) as store:
+        store.append(Batch(spans=[a_span(n) for n in range(1, 50)]))
+        copy = tmp_path / "copy.duckdb"
+        copy.write_bytes(path.read_bytes())
+        log = bytearray(path.with_name("s.duckdb.wal").read_bytes())
+    log[len(log) // 2] ^= 1
+    copy.with_name("copy.duckdb.wal").write_bytes(log)
+    with pytest.raises(StoreDamagedError, match=r"copy\.duckdb\.wal"):
+        _open(copy)
+
+
 def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnreadableError, match="choose another"):

@@ -17,7 +17,7 @@ from spanledger_analytics import schema
 from spanledger_analytics.memory import MemoryStore
 from spanledger_analytics.ports import CallKeys, SpanStore
 from spanledger_analytics.queries import DIMENSIONS, CallsQuery, Cursor, Dimension, Filters, UsageQuery, Window
-from spanledger_analytics.records import Batch, Content, LogRecord, MetricPoint, Rejection, Score
+from spanledger_analytics.records import Batch, Content, LogRecord, MetricPoint, Rejection, Score, Span
 from spanledger_analytics.testing._samples import SECOND, T0, a_call, a_span, facts_of
 from spanledger_analytics.testing._strategies import batches, calls, spans
 
@@ -89,6 +89,25 @@ class SpanStoreContract:
                 for span in order:
                     store.append(Batch(spans=[span]))
                 assert store.trace(late.trace_id)["status"].to_pylist() == ["error"]
+
+    def test_equal_ends_are_settled_by_content_not_by_arrival(self) -> None:
+        versions = [
+            a_span(1),
+            a_span(1, parent_span_id="ff" * 8),
+            a_span(1, status="error"),
+            a_span(1, attributes={}),
+            a_span(1, dropped_links=7),
+        ]
+        for one in versions:
+            for other in versions:
+                assert self._last_of([[one], [other]]) == self._last_of([[other], [one]])
+                assert self._last_of([[one], [other]]) == self._last_of([[other, one]])
+
+    def _last_of(self, batches: list[list[Span]]) -> list[dict[str, Any]]:
+        with self._store() as store:
+            for sent in batches:
+                store.append(Batch(spans=sent))
+            return _rows(store.trace(a_span(1).trace_id))
 
     def test_owners_do_not_share_identities(self) -> None:
         with self._store() as store:
