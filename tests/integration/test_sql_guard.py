@@ -6,9 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spanledger_analytics import schema
-from spanledger_analytics.errors import SqlRefusedError, SqlTimeoutError, SqlTooLargeError
+from spanledger_analytics.errors import AnalyticsError, SqlRefusedError, SqlTimeoutError, SqlTooLargeError
 from spanledger_analytics.records import Batch, Content
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
@@ -256,6 +258,62 @@ def test_hostile_sql_is_refused_to_the_operator_too(store: DuckDBStore, sql: str
 def test_harmless_sql_stays_in_scope(store: DuckDBStore, sql: str) -> None:
     found = str(store.run_sql(sql, owner_scope="acme").to_pylist())
     assert "zeta" not in found.replace("'zeta' ", "")
+
+
+_TABLES = st.sampled_from(
+    [
+        "llm_calls",
+        "priv.llm_calls",
+        "ledger.llm_calls",
+        "main.llm_calls",
+        "span_content",
+        "priv.meta",
+        "duckdb_tables",
+        "sqlite_master",
+        "duckdb_settings()",
+        "x",
+        "pg_class",
+        "LLM_CALLS",
+        "query_table('priv.llm_calls')",
+    ]
+)
+_NAMES = st.sampled_from(["x", "llm_calls", "duckdb_tables", "sqlite_master", "pg_class", "meta", "priv"])
+
+
+def _nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    shapes = [
+        "WITH {name} AS ({one}) SELECT * FROM {table}",
+        "WITH RECURSIVE {name} AS ({one}) SELECT * FROM {name}",
+        "SELECT * FROM ({one}) {name}",
+        "({one}) UNION ALL ({other})",
+        "SELECT l.* FROM ({one}) s, LATERAL ({other}) l",
+        "SELECT * FROM {table} WHERE EXISTS ({one})",
+        "SELECT (SELECT min(COLUMNS(*))::VARCHAR FROM ({one})) FROM {table}",
+        "SELECT list_transform([1], i -> ({one}))",
+        "SELECT * FROM ({one}) ORDER BY ({other}) LIMIT 5",
+        "SELECT string_agg(z::VARCHAR) FROM ({one}) z",
+    ]
+    return st.builds(
+        lambda shape, **parts: shape.format(**parts),
+        st.sampled_from(shapes),
+        name=_NAMES,
+        table=_TABLES,
+        one=inner,
+        other=inner,
+    )
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.recursive(_TABLES.map(lambda name: f"SELECT * FROM {name}"), _nested, max_leaves=5))
+def test_no_nesting_of_names_leaves_the_scope(store: DuckDBStore, sql: str) -> None:
+    try:
+        found = store.run_sql(sql, owner_scope="acme", max_rows=1_000)
+    except AnalyticsError:
+        return
+    shown = str(found.to_pylist())
+    assert _SECRET not in shown
+    assert "schema_version" not in shown
+    assert "memory_limit" not in shown
 
 
 def test_corpus_is_large_enough() -> None:

@@ -1,6 +1,7 @@
 """Query parameters: names that do not exist are refused, because a misspelt filter would silently show everything."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -56,8 +57,6 @@ class Params(BaseModel):
             provider=self.provider,
             use_case=self.use_case,
             service=self.service,
-            trace_id=getattr(self, "trace_id", None),
-            billable=getattr(self, "billable", None),
         )
 
 
@@ -71,8 +70,13 @@ class CallsParams(Params):
 
     def query(self, principal: Principal) -> CallsQuery:
         """Return the query for one row more than asked, which tells whether there is a next page."""
-        cursor = None if self.cursor is None else Cursor.decode(self.cursor)
-        return CallsQuery(filters=self.filters(principal), window=self.window(), limit=self.limit + 1, cursor=cursor)
+        trace_id = None if self.trace_id is None else self.trace_id.lower()
+        return CallsQuery(
+            filters=replace(self.filters(principal), trace_id=trace_id, billable=self.billable),
+            window=self.window(),
+            limit=self.limit + 1,
+            cursor=None if self.cursor is None else Cursor.decode(self.cursor),
+        )
 
 
 class UsageParams(Params):
