@@ -1,7 +1,7 @@
 """Facts that decide about money and that instrumentors drop: read from SDK objects, written on the current span.
 
 A provider is a mapping here: names of ours to paths in its usage object. Only facts that the official instrumentor
-(1.3b0) or OpenInference leaves out are listed.
+(1.3b0) or OpenInference leaves out are listed; for openai nothing is missing.
 """
 
 import time
@@ -18,16 +18,6 @@ from spanledger._streams import Verdict
 _GUARD = shielded("reading usage")
 _NOTHING: dict[str, Any] = {}
 
-_OPENAI = {
-    semconv.AUDIO_INPUT_TOKENS: ("prompt_tokens_details", "audio_tokens"),
-    semconv.AUDIO_OUTPUT_TOKENS: ("completion_tokens_details", "audio_tokens"),
-    semconv.REASONING_TOKENS: ("completion_tokens_details", "reasoning_tokens"),
-}
-_OPENAI_RESPONSES = {
-    semconv.AUDIO_INPUT_TOKENS: ("input_tokens_details", "audio_tokens"),
-    semconv.AUDIO_OUTPUT_TOKENS: ("output_tokens_details", "audio_tokens"),
-    semconv.REASONING_TOKENS: ("output_tokens_details", "reasoning_tokens"),
-}
 _ANTHROPIC = {
     semconv.CACHE_WRITE_1H_TOKENS: ("cache_creation", "ephemeral_1h_input_tokens"),
     semconv.ANTHROPIC_SERVICE_TIER: ("service_tier",),
@@ -46,18 +36,9 @@ def recording_call() -> Any:
     return span if getattr(span, LLM_MARK, False) and span.is_recording() else None
 
 
-def openai(item: Any) -> dict[str, Any]:
-    """Facts of a completion, a chunk, a response or an event of a response stream."""
-    fields = vars(item)  # not getattr: for a field that a pydantic model lacks, that costs more than all the rest
-    usage = fields.get("usage") or getattr(fields.get("response"), "usage", None)
-    if usage is None:
-        return _NOTHING
-    return _read(usage, _OPENAI if hasattr(usage, "prompt_tokens") else _OPENAI_RESPONSES)
-
-
 def anthropic(item: Any) -> dict[str, Any]:
     """Facts of a message or of the first event of a stream, which carries the message."""
-    fields = vars(item)
+    fields = vars(item)  # not getattr: for a field that a pydantic model lacks, that costs more than all the rest
     usage = fields.get("usage") or getattr(fields.get("message"), "usage", None)
     return _NOTHING if usage is None else _read(usage, _ANTHROPIC)
 
@@ -71,13 +52,15 @@ def groq(item: Any) -> dict[str, Any]:
     return facts
 
 
-def observer(sdk: str, span: Any, *, streamed: bool) -> "Observer":
-    """The observer for a call of ``sdk``."""
+def observer(sdk: str, span: Any, *, streamed: bool) -> "Observer | None":
+    """The observer for a call of ``sdk``, if its instrumentor leaves anything to see."""
+    if sdk not in READERS:
+        return None
     kind = Keeper if sdk == "groq" and streamed else Observer
     return kind(span, READERS[sdk])
 
 
-READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"openai": openai, "anthropic": anthropic, "groq": groq}
+READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"anthropic": anthropic, "groq": groq}
 
 
 class Observer:

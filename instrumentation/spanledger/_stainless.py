@@ -95,6 +95,8 @@ class _Post:
             if streamed and self._raw:
                 return result
             observing = observer(self._sdk, self._span, streamed=streamed)
+            if observing is None:
+                return result
             if streamed:
                 return tap(result, observing)
             # The instrumentor parses a raw response too, and the SDK keeps the parsed value.
