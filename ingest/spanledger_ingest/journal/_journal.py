@@ -46,8 +46,11 @@ class JournalConfig:
     """A segment that has reached this size is followed by another."""
     max_backlog_bytes: int = 4 * 1024 * 1024 * 1024
     """What may wait for the store; beyond it appends are refused."""
-    min_free_bytes: int = 64 * 1024 * 1024
+    min_free_bytes: int = 16 * 1024 * 1024
     """Disk space that is left to the database, without which nothing could be stored any more."""
+    retire_seconds: float = 60.0
+    """After so long without an append, a segment is deleted that the store has: it holds bodies as they came, with
+    texts that the content policy may not allow to be kept."""
 
 
 class _Waiting(NamedTuple):
@@ -142,10 +145,14 @@ class Journal:
     def _commit_until_closed(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._waiting or self._closing)
+                self._change.wait_for(lambda: self._waiting or self._closing, self._config.retire_seconds)
                 group, self._waiting = self._waiting, []
+                closing = self._closing
             if not group:
-                return
+                self._retire_segment()
+                if closing:
+                    return
+                continue
             try:
                 self._commit(group)
             except OSError as error:
@@ -192,9 +199,22 @@ class Journal:
             writer.close()
         writer = SegmentWriter(self._directory, self._end)
         with self._change:
+            self._writer = writer
             self._segments.append(writer.segment)
-        self._writer = writer
         return writer
+
+    def _retire_segment(self) -> None:
+        """Close the segment and delete it if the store has all of it; the next append begins another one."""
+        with self._change:
+            writer = self._writer
+            if writer is None or (self._stored < self._end and not self._closing):
+                return
+            self._writer = None
+        try:
+            writer.close()
+            self._forget_stored()
+        except OSError as error:
+            _log.error("cannot delete a stored journal segment: %s", error.strerror)
 
     def _abandon_segment(self) -> None:
         """Leave the segment: after a failed write or sync nobody knows what of it is on the disk."""
@@ -265,10 +285,11 @@ class Journal:
             _log.error("cannot delete a stored journal segment: %s", error.strerror)
 
     def _forget_stored(self) -> None:
-        kept = {segment.path for segment in self._segments_from(self._stored)}
-        active = self._writer.segment if self._writer else None
         with self._change:
-            gone = [segment for segment in self._segments if segment.path not in kept and segment != active]
+            ends = [segment.base for segment in self._segments[1:]] + [self._end]
+            active = self._writer.segment if self._writer else None
+            pairs = zip(self._segments, ends, strict=False)
+            gone = [segment for segment, end in pairs if end <= self._stored and segment != active]
             self._segments = [segment for segment in self._segments if segment not in gone]
         for segment in gone:
             segment.path.unlink(missing_ok=True)
@@ -281,9 +302,6 @@ class Journal:
             self._closing = True
             self._change.notify_all()
         self._thread.join()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
 
 
 def _refuse(group: Sequence[_Waiting], reason: str | None) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -149,6 +150,51 @@ def test_a_large_segment_is_left_as_soon_as_the_store_has_it(tmp_path: Path) -> 
     write(journal, 1)
     journal.forget(journal.end)
     assert sum(path.stat().st_size for path in segments(tmp_path)) < 1000
+    journal.close()
+
+
+def test_a_closed_journal_keeps_nothing_that_the_store_has(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, config=ROOMY)
+    entries = write(journal, 3)
+    journal.forget(entries[-1].end)
+    journal.close()
+    assert segments(tmp_path) == []
+    again = Journal(tmp_path, stored_position=entries[-1].end, config=ROOMY)
+    assert write(again, 1)[0].offset >= entries[-1].end
+    again.close()
+
+
+def test_an_idle_journal_keeps_nothing_that_the_store_has(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, config=JournalConfig(min_free_bytes=0, retire_seconds=0.001))
+    entry = write(journal, 1)[0]
+    assert list(journal.replay(0)) == [entry]
+    journal.forget(entry.end)
+    until = time.monotonic() + 30
+    while segments(tmp_path):
+        assert time.monotonic() < until
+    later = write(journal, 1)[0]
+    assert later.offset >= entry.end
+    assert list(journal.replay(entry.end)) == [later]
+    journal.close()
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_whatever_is_stored_and_deleted_meanwhile_the_rest_is_replayed(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int]
+) -> None:
+    config = JournalConfig(min_free_bytes=0, retire_seconds=0.001, segment_bytes=200)
+    journal = Journal(tmp_path_factory.mktemp("journal"), config=config)
+    entries: list[Entry] = []
+    stored = 0
+    for step in steps:
+        if step:
+            entries += write(journal, step, len(entries))
+        elif entries:
+            stored = (stored + len(entries) + 1) // 2
+            journal.forget(entries[stored - 1].end)
+        position = entries[stored - 1].end if stored else 0
+        assert list(journal.replay(position)) == entries[stored:]
     journal.close()
 
 
