@@ -191,3 +191,41 @@ def test_stretches_cover_every_start(starts: list[int]) -> None:
     assert all(low < high for low, high in found)
     hour = 3600 * 10**9
     assert all(any(low <= s - hour and s + hour <= high for low, high in found) for s in starts)
+
+
+_FULL_DISK = """
+import random, resource, signal, sys
+from pathlib import Path
+from spanledger_analytics.errors import StoreUnavailableError
+from spanledger_analytics.records import Batch
+from spanledger_analytics.testing import a_span
+from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+
+def batch(number):
+    spans = [a_span(number * 500 + n, attributes={"r": random.randbytes(600).hex()}) for n in range(500)]
+    return Batch(spans=spans, journal_position=number)
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = DuckDBStore(Path(sys.argv[1]), DatabaseConfig(threads=1, checkpoint_mib=1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, resource.RLIM_INFINITY))
+acknowledged = 0
+try:
+    while acknowledged < 100:
+        store.append(batch(acknowledged + 1))
+        acknowledged += 1
+except StoreUnavailableError:
+    assert store.reopened, "the engine did not give up"
+assert 0 < acknowledged < 100, acknowledged
+assert store.journal_position() >= acknowledged, "reads must go on"
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.append(batch(acknowledged + 1))
+count = store.run_sql("SELECT count(*) AS n, count(DISTINCT span_id) AS ids FROM spans").to_pylist()[0]
+assert count == {"n": (acknowledged + 1) * 500, "ids": (acknowledged + 1) * 500}, count
+store.close()
+"""
+
+
+def test_full_disk_loses_nothing_and_is_survived(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", _FULL_DISK, tmp_path / "s.duckdb"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
