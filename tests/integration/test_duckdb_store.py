@@ -226,6 +226,6 @@ store.close()
 
 
 def test_full_disk_loses_nothing_and_is_survived(tmp_path: Path) -> None:
-    script = [sys.executable, "-c", _FULL_DISK, tmp_path / "s.duckdb"]
+    script = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "s.duckdb")]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
