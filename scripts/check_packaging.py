@@ -53,7 +53,7 @@ def check_sdist(sdist: Path) -> None:
     """Fail unless the source distribution can stand alone."""
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    missing = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} - names
+    missing = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "tests/integration/conftest.py"} - names
     if missing:
         sys.exit(f"sdist: missing {sorted(missing)}")
 
