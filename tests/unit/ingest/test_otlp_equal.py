@@ -216,7 +216,7 @@ def _without_sizes(decoded: Decoded) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("signal", list(REQUESTS))
-@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 @given(draw=st.data(), chance=st.randoms(use_true_random=False))
 def test_json_and_protobuf_decode_to_equal_values(signal: Signal, draw: st.DataObject, chance: Random) -> None:
     message = draw.draw(REQUESTS[signal])
@@ -229,7 +229,7 @@ def test_json_and_protobuf_decode_to_equal_values(signal: Signal, draw: st.DataO
 
 
 @pytest.mark.parametrize("signal", list(REQUESTS))
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 @given(draw=st.data())
 def test_what_is_decoded_can_be_written_as_json_and_utf8(signal: Signal, draw: st.DataObject) -> None:
     message = draw.draw(REQUESTS[signal])
@@ -240,7 +240,7 @@ def test_what_is_decoded_can_be_written_as_json_and_utf8(signal: Signal, draw: s
 
 @pytest.mark.parametrize("signal", list(REQUESTS))
 @pytest.mark.parametrize("encoding", ["protobuf", "json"])
-@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 @given(draw=st.data(), chance=st.randoms(use_true_random=False))
 def test_mutated_bytes_are_decoded_or_refused_but_never_a_crash(
     signal: Signal, encoding: Any, draw: st.DataObject, chance: Random
