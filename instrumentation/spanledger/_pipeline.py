@@ -41,7 +41,7 @@ def build_exporter(settings: Settings, service: str) -> "SpoolingExporter":
 
 
 class LazyExporter(SpanExporter):
-    """Builds the enriching exporter at the first export, on the export thread, and again after new settings or a fork.
+    """Builds the enriching exporter at the first export, on the export thread, and again after new settings.
 
     So an application pays for an HTTP client and a price table when it has spans to send, not when it starts.
     """
@@ -104,9 +104,8 @@ class LazyExporter(SpanExporter):
         return True if exporter is None else exporter.force_flush(timeout_millis)
 
     def renew(self) -> None:
-        """Start over in a forked child, where another thread may have held the lock and the sender thread is gone."""
+        """Take a new lock in a forked child: another thread may have held the old one. The exporter renews itself."""
         self._lock = threading.Lock()
-        self._exporter = None
 
     def _built(self, service: str) -> SpanExporter:
         with self._lock:

@@ -277,6 +277,28 @@ with spanledger.context(tenant="acme", user="u-1", propagate=True):
     assert "acme" not in str(loud.headers)
 
 
+def test_native_spans_of_anthropic_double_nothing_and_serve_where_nobody_else_does(
+    run_python: Run, provider: Any
+) -> None:
+    code = (
+        COLLECT
+        + f"""
+import warnings; warnings.simplefilter("ignore")
+import spanledger, spanledger.auto
+import anthropic
+spanledger.configure(endpoint=URL)
+with spanledger.context(tenant="acme"), anthropic.Anthropic(base_url={provider.url!r}, api_key="k") as client:
+    client.messages.create(model="m", max_tokens=9, messages=[{{"role": "user", "content": "hi"}}])
+spanledger.shutdown()
+print([(span.name, said(span)["tenant.id"], said(span)["gen_ai.response.id"]) for span in spans()])
+"""
+    )
+    assert run_python(code).splitlines()[0] == "[('chat m', 'acme', 'msg_1')]"
+    uninstrumented = "import spanledger._attach as attach\nattach._version = lambda name: None\n" + code
+    assert run_python(uninstrumented).splitlines()[0] == "[('anthropic.messages.create', 'acme', 'msg_1')]"
+    assert all("traceparent" not in request.headers for request in provider.requests)
+
+
 def test_explicit_choices_of_the_user_stay(run_python: Run) -> None:
     out = run_python(
         """
