@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -28,6 +31,10 @@ def traces(*spans: Any) -> bytes:
 
 def span(**changes: Any) -> dict[str, Any]:
     return {"traceId": "5b" * 16, "spanId": "ee" * 8, "startTimeUnixNano": START} | changes
+
+
+def zstd(body: bytes) -> bytes:
+    return bytes(pa.compress(body, codec="zstd", asbytes=True))
 
 
 # Protobuf: one poisoned item must not cost the batch.
@@ -261,6 +268,9 @@ def test_of_very_many_rejections_all_are_counted_and_some_are_kept() -> None:
 
 # Decompression.
 
+WIDE_WINDOW = bytes.fromhex("28b52ffd008821000074657874")
+"""A zstd frame (RFC 8878) that asks for a window of 128 MiB to hold four bytes."""
+
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
@@ -271,6 +281,8 @@ def test_of_very_many_rejections_all_are_counted_and_some_are_kept() -> None:
         ("x-gzip", gzip.compress(b"te") + gzip.compress(b"xt")),
         (" GZIP ", gzip.compress(b"text")),
         ("deflate", zlib.compress(b"text")),
+        ("zstd", zstd(b"text")),
+        ("zstd", zstd(b"te") + zstd(b"xt")),
     ],
 )
 def test_inflate(encoding: str, body: bytes) -> None:
@@ -290,10 +302,31 @@ def test_inflate(encoding: str, body: bytes) -> None:
         ("gzip", gzip.compress(b"\x1f\x8b"), BadDataError),
         ("", b"\x1f\x8b", BadDataError),
         ("gzip, gzip", b"", UnsupportedEncodingError),
-        ("zstd", b"", UnsupportedEncodingError),
+        ("br", b"", UnsupportedEncodingError),
+        ("gzip", gzip.compress(b"") * 33, BadDataError),
+        ("zstd", zstd(b"text!"), TooLargeError),
+        ("zstd", zstd(b"t") * 5, TooLargeError),
+        ("zstd", zstd(b"text")[:-1], BadDataError),
+        ("zstd", zstd(b"text") + b"rest", BadDataError),
+        ("zstd", b"text", BadDataError),
+        ("zstd", gzip.compress(b"text"), BadDataError),
+        ("zstd", zstd(gzip.compress(b"")[:2]), BadDataError),
+        ("zstd", zstd(b"") * 33, BadDataError),
+        ("zstd", WIDE_WINDOW, BadDataError),
     ],
-    ids=range(11),
+    ids=range(21),
 )
 def test_what_inflate_refuses(encoding: str, body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         inflate(body, encoding, 4)
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstd)])
+def test_a_bomb_costs_no_more_memory_than_the_limit(encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    bomb = compress(bytes(100_000_000))
+    tracemalloc.start()
+    with pytest.raises(TooLargeError):
+        inflate(bomb, encoding, 1_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000

@@ -7,8 +7,10 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # no stubs that fit types-grpcio
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -113,7 +115,13 @@ def test_content_types_may_have_parameters(served: Any, media: str, body: bytes,
 
 @pytest.mark.parametrize(
     ("encoding", "compress"),
-    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("GZIP", gzip.compress)],
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("zstd", partial(pa.compress, codec="zstd", asbytes=True)),
+        ("identity", bytes),
+        ("GZIP", gzip.compress),
+    ],
 )
 def test_compressed_bodies_are_accepted(
     served: Any, rig: Any, traces: Traces, encoding: str, compress: Callable[[bytes], bytes]
