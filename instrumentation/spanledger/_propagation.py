@@ -103,11 +103,19 @@ class VendorSafePropagator(TextMapPropagator):
 
 
 def is_vendor_request(span: Any) -> bool:
-    """Whether headers written under ``span`` go to an LLM vendor."""
-    if getattr(span, LLM_MARK, False):
+    """Whether headers written under ``span`` go to an LLM vendor, or may: a span that was sampled out tells nothing.
+
+    Services downstream of such a span do not record it either, so they miss little.
+    """
+    if getattr(span, LLM_MARK, False) or _is_sampled_out(span):
         return True
     attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
     return any(is_vendor_host(str(attributes[name])) for name in _HOST_ATTRIBUTES if name in attributes)
+
+
+def _is_sampled_out(span: Any) -> bool:
+    identity = span.get_span_context()
+    return identity.is_valid and not identity.is_remote and not span.is_recording()
 
 
 def is_vendor_host(address: str) -> bool:

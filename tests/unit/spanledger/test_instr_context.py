@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import spanledger
 from spanledger import semconv
@@ -331,6 +333,18 @@ def test_opt_in_baggage_reaches_services_and_no_vendor(kit: SpanledgerTestKit) -
         assert headers({semconv.OPERATION_NAME: "chat"}, {semconv.OPERATION_NAME: "execute_tool"}).endswith("acme")
     context.detach(token)
     assert isinstance(propagate.get_global_textmap(), VendorSafePropagator)
+
+
+@pytest.mark.usefixtures("global_propagator")
+def test_a_call_that_was_sampled_out_carries_no_baggage_either() -> None:
+    tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("x")
+    carrier: dict[str, str] = {}
+    with spanledger.context(tenant="acme", propagate=True):
+        with tracer.start_as_current_span("POST", attributes={"url.full": "https://api.openai.com/v1"}):
+            propagate.inject(carrier)
+        assert "baggage" not in carrier
+        propagate.inject(carrier)
+    assert carrier["baggage"] == "tenant.id=acme"
 
 
 @pytest.mark.parametrize(
