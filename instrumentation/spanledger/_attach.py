@@ -45,12 +45,15 @@ class Attachments:
         for library in fresh:
             with shielded(f"watching for the import of {library.module}"):
                 wrapt.register_post_import_hook(self._hook(library), library.module)
+                if library.waits_for:
+                    wrapt.register_post_import_hook(self._hook(library), library.waits_for.partition(":")[0])
 
     def _hook(self, library: Library) -> Callable[[Any], None]:
         def imported(_module: Any) -> None:
             with shielded(f"instrumenting {library.name}"), self._lock:
-                if library.name not in self._attached and not runtime.settings.disabled:
-                    self._instrument(library)
+                if library.name in self._attached or runtime.settings.disabled or _must_wait(library):
+                    return
+                self._instrument(library)
 
         return imported
 
@@ -125,6 +128,12 @@ def _foreign_wrapper(library: Library) -> str:
         if getattr(cls, "_instance", None) is not None and _is_active(cls):
             return f"{module}.{name}"
     return library.entry if library.entry and _is_wrapped(library.entry) else ""
+
+
+def _must_wait(library: Library) -> bool:
+    """Whether the module that ``library`` waits for is half imported."""
+    module, _, name = library.waits_for.partition(":")
+    return module in sys.modules and not hasattr(sys.modules[module], name)
 
 
 def _is_active(cls: Any) -> bool:

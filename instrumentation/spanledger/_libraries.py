@@ -32,6 +32,8 @@ class Library:
         instrumentors: In order of preference.
         entry: Where a foreign wrapper would sit, as ``module:Class.method``; empty if calls are seen by callbacks.
         foreign: Instrumentors of other families, as ``module:Class``; looked at only if already imported.
+        waits_for: A module that imports the library and that its instrumentor wraps too, as ``module:name``: while it
+            is itself being imported, attaching waits until it has that name.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Library:
     instrumentors: tuple[Instrumentor, ...]
     entry: str = ""
     foreign: tuple[str, ...] = ()
+    waits_for: str = ""
 
 
 def _official(name: str, cls: str) -> Instrumentor:
@@ -107,6 +110,7 @@ LIBRARIES: tuple[Library, ...] = (
         (_official("langchain", "LangChainInstrumentor"), _openinference("langchain", "LangChainInstrumentor")),
         entry="langchain_core.callbacks:BaseCallbackManager.__init__",
         foreign=(_traceloop("langchain", "LangchainInstrumentor"),),
+        waits_for="langgraph.pregel:Pregel",
     ),
     Library(
         # The official one leaves a query engine's calls without usage, so OpenInference comes first here.

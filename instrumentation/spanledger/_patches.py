@@ -32,8 +32,6 @@ def after(library: str) -> None:
         _stainless.install(library)
         if library == "openai":
             _complete_openai()
-    if library == "langchain":
-        _watch_langgraph()
 
 
 def _complete_openai() -> None:
@@ -44,15 +42,3 @@ def _complete_openai() -> None:
     if not isinstance(vars(openai.resources.completions.Completions)["create"], PROXY):
         _completions.install(version("spanledger"))
     _stainless.install_hiding()
-
-
-def _watch_langgraph() -> None:
-    """Wrap agent graphs when langgraph is imported after langchain: its instrumentor looks only once."""
-    import wrapt  # noqa: PLC0415  # loaded already
-
-    def imported(_module: object) -> None:
-        from spanledger import _langgraph  # noqa: PLC0415  # only who uses langgraph
-
-        _langgraph.wrap_agents()
-
-    wrapt.register_post_import_hook(imported, "langgraph.pregel")

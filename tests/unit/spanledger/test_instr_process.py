@@ -89,6 +89,21 @@ print(hasattr(create.__wrapped__, "_self_wrapper"))
     assert out.split() == ["1", "False"]
 
 
+@pytest.mark.parametrize("first", ["langgraph.pregel", "langchain_core", "langchain.agents", "langchain_openai"])
+def test_agents_are_instrumented_whatever_is_imported_first(run_python: Run, first: str) -> None:
+    out = run_python(
+        f"""
+import logging, warnings; logging.basicConfig(level=30); warnings.simplefilter("ignore")
+import spanledger.auto
+import {first}
+import langgraph.pregel
+stream = vars(langgraph.pregel.Pregel)["stream"]
+print(spanledger._attach.attachments.attached["langchain"], hasattr(stream, "_self_wrapper"))
+"""
+    )
+    assert out.split() == ["opentelemetry-instrumentation-genai-langchain", "True"]
+
+
 def test_one_line_says_what_is_attached(run_python: Run) -> None:
     out = run_python("import logging; logging.basicConfig(level=20)\nimport spanledger.auto, spanledger.auto")
     lines = [line for line in out.splitlines() if "spanledger" in line]
