@@ -12,10 +12,11 @@ from spanledger_analytics.facts_json import load_facts
 from spanledger_analytics.ports import CallKeys, Related
 from spanledger_analytics.queries import CallsQuery, Cursor, Filters, UsageQuery, Window
 from spanledger_ingest.store._arrow import fetch, registered
-from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
+from spanledger_ingest.store._ddl import LINKS, PRIVATE, columns, quoted
 
 _CALLS: Final = f"{PRIVATE}.llm_calls"
 _SPANS: Final = f"{PRIVATE}.spans"
+_LINKS: Final = f"{PRIVATE}.{LINKS}"
 _FILTER_COLUMNS: Final = {"tenant": "tenant_id", "service": "service_name"}
 
 
@@ -105,10 +106,11 @@ def _calls_of(
 def _parents_of(
     cursor: duckdb.DuckDBPyConnection, traces: set[tuple[str, str]], keys: CallKeys
 ) -> dict[tuple[str, str, str], str | None]:
-    sql = f"""
-        SELECT s.owner, s.trace_id, s.span_id, s.parent_span_id FROM {_SPANS} s
-        SEMI JOIN traces t ON s.owner = t.owner AND s.trace_id = t.id WHERE s.start_ns BETWEEN $low AND $high
-    """
+    sql = " UNION ALL ".join(
+        f"""SELECT s.owner, s.trace_id, s.span_id, s.parent_span_id FROM {table} s
+        SEMI JOIN traces t ON s.owner = t.owner AND s.trace_id = t.id WHERE s.start_ns BETWEEN $low AND $high"""
+        for table in (_LINKS, _SPANS)
+    )
     with registered(cursor, "traces", _pairs(traces)):
         hits = fetch(cursor, sql, {"low": keys.start_ns, "high": keys.end_ns}).to_pylist()
     return {(row["owner"], row["trace_id"], row["span_id"]): row["parent_span_id"] for row in hits}

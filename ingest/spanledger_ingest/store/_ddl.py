@@ -14,6 +14,10 @@ from spanledger_analytics import schema
 
 PRIVATE: Final = "priv"
 VIEWS: Final = "ledger"
+LINKS: Final = "span_links"
+"""Private: parents of spans that expired before the calls of their trace."""
+JOBS: Final = "jobs"
+"""Private: when each periodic job ran last, and how far it came."""
 
 _SQL_TYPES: Final = {
     schema.TEXT: "VARCHAR",
@@ -29,6 +33,12 @@ META: Final = f"""
     CREATE SCHEMA IF NOT EXISTS {PRIVATE};
     CREATE SCHEMA IF NOT EXISTS {VIEWS};
     CREATE TABLE IF NOT EXISTS {PRIVATE}.meta (schema_version BIGINT, journal_position BIGINT);
+"""
+
+HELPERS: Final = f"""
+    CREATE TABLE IF NOT EXISTS {PRIVATE}.{LINKS} (
+        owner VARCHAR, start_ns BIGINT, tenant_id VARCHAR, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR);
+    CREATE TABLE IF NOT EXISTS {PRIVATE}.{JOBS} (name VARCHAR, finished_ns BIGINT, watermark VARCHAR);
 """
 
 
