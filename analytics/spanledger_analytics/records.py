@@ -7,10 +7,20 @@ a row of ``llm_calls``: merged, priced, and marked billable at most once per rea
 Times are integer nanoseconds since the epoch, UTC. Money is :class:`decimal.Decimal` USD with nine places.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+
+    def dataclass(*, frozen: bool, **options: bool) -> Callable[[type], type]:
+        """Leave it to type checkers that nobody changes a record: run-time checks quadruple the cost of making one."""
+        return dataclasses.dataclass(unsafe_hash=frozen, **options)
+
 
 AttributeValue = Any
 """A decoded OTLP AnyValue: str, bool, int, float, bytes, None, list or dict of the same."""

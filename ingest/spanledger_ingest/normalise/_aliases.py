@@ -5,7 +5,7 @@ everything but letters and digits removed, so ``mistral_ai``, ``MistralAI`` and 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -200,8 +200,10 @@ def finish_reason_of(word: str) -> FinishReason | None:
     return _BY_FINISH.get(spelled)
 
 
-def finish_reason(raw: Iterable[str]) -> FinishReason | None:
+def finish_reason(raw: Sequence[str]) -> FinishReason | None:
     """Return how a call ended, given how each of its choices did: the gravest counts."""
+    if len(raw) == 1:
+        return finish_reason_of(raw[0])
     found = {finish_reason_of(word) for word in raw}
     return next((reason for reason in _SEVERITY if reason in found), None)
 

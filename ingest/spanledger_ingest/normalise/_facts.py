@@ -1,24 +1,25 @@
 """From a span to the facts it states about one model call."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from spanledger_analytics.records import CallFacts, Span, Usage
+from spanledger_analytics.records import Attributes, CallFacts, Span, Usage
 from spanledger_ingest.normalise import _aliases as alias
 from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_of
-from spanledger_ingest.normalise._sources import Reader
-from spanledger_ingest.normalise._table import COMPILED, SOURCE_NAMES, Rule
+from spanledger_ingest.normalise._sources import Attr, EventAttr, FirstEvent, Reader
+from spanledger_ingest.normalise._table import COMPILED, SOURCE_NAMES, Convert, Rule
 from spanledger_ingest.normalise._usage import source_of, usage_of
 
 _USD = (None, "USD", "usd")
 _OTHER_ERROR = "_OTHER"
 """What the conventions say for an error whose type is not known."""
-_WHO = frozenset(
-    ("tenant_id", "user_id", "session_id", "use_case", "service_name", "environment", "region", "prompt_name",
-     "prompt_version")
-)  # fmt: skip
 _TENANT = dict(COMPILED)["tenant_id"]
-_Plan = tuple[tuple[str, tuple[Rule, ...]], ...]
+_Step = tuple[str | None, Callable[[Reader], Any], Convert]
+"""The span attribute to take, or ``None`` and how else to read; then how to clean it."""
+_Plan = tuple[tuple[str, tuple[_Step, ...]], ...]
+_IN_EVENTS = (EventAttr, FirstEvent)
+_USUAL_ATTRIBUTES = 64
 
 
 def facts_of(span: Span) -> CallFacts | None:
@@ -58,24 +59,47 @@ def _is_rollup(operation: Operation, span: Span, usage: Usage) -> bool | None:
     return operation.role == "rollup" or span.kind != "client"
 
 
+def _plan(attributes: Attributes, *, has_events: bool) -> _Plan:
+    if len(attributes) > _USUAL_ATTRIBUTES:
+        return _plan_of(SOURCE_NAMES.intersection(attributes), has_events=has_events)
+    return _usual_plan(tuple(attributes), has_events=has_events)
+
+
+@lru_cache(maxsize=512)
+def _usual_plan(names: tuple[str, ...], *, has_events: bool) -> _Plan:
+    # Instrumentations write the same names in the same order: found without comparing sets.
+    return _plan_of(SOURCE_NAMES.intersection(names), has_events=has_events)
+
+
 @lru_cache(maxsize=4096)
-def _plan(names: frozenset[str]) -> _Plan:
-    """Return the rules worth trying on a span that has these of the table's attributes."""
+def _plan_of(names: frozenset[str], *, has_events: bool) -> _Plan:
+    """Return what is worth trying on a span that has these of the table's attributes."""
     plan = []
     for column, rules in COMPILED:
-        useful = tuple(rule for rule in rules if rule.source.needs is None or rule.source.needs in names)
+        useful = tuple(_step(rule) for rule in rules if _is_useful(rule, names, has_events=has_events))
         if useful:
             plan.append((column, useful))
     return tuple(plan)
 
 
+def _is_useful(rule: Rule, names: frozenset[str], *, has_events: bool) -> bool:
+    if isinstance(rule.source, _IN_EVENTS):
+        return has_events
+    return rule.source.needs is None or rule.source.needs in names
+
+
+def _step(rule: Rule) -> _Step:
+    return rule.source.needs if isinstance(rule.source, Attr) else None, rule.source.read, rule.convert
+
+
 def _read(span: Span) -> dict[str, Any]:
+    attributes = span.attributes
     reader = Reader(span, failed=span.status == "error")
     found: dict[str, Any] = {}
-    for column, rules in _plan(SOURCE_NAMES.intersection(span.attributes)):
-        for rule in rules:
-            raw = rule.source.read(reader)
-            if raw is not None and (clean := rule.convert(raw)) is not None:
+    for column, steps in _plan(attributes, has_events=bool(span.events)):
+        for name, read, convert in steps:
+            raw = read(reader) if name is None else attributes[name]
+            if raw is not None and (clean := convert(raw)) is not None:
                 found[column] = clean
                 break
     return found
@@ -100,8 +124,9 @@ def _build(
     provider = _provider(found, span.scope.name)
     failed = span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
     spoke = usage != Usage() or "response_id" in found
-    raw = found.get("finish_reasons_raw", ())
-    stream = found.get("stream")
+    get = found.get
+    raw, stream, response_id = get("finish_reasons_raw", ()), get("stream"), get("response_id")
+    tier, http_status, error_type = _tier(found), *_outcome(span, found, failed=failed)
     return CallFacts(
         owner=span.owner,
         trace_id=span.trace_id,
@@ -109,40 +134,50 @@ def _build(
         parent_span_id=span.parent_span_id,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
-        **{column: found[column] for column in _WHO & found.keys()} | ({"tenant_id": span.owner} if span.owner else {}),
+        tenant_id=span.owner or get("tenant_id"),
+        user_id=get("user_id"),
+        session_id=get("session_id"),
+        use_case=get("use_case"),
+        service_name=get("service_name"),
+        environment=get("environment"),
+        region=get("region"),
+        prompt_name=get("prompt_name"),
+        prompt_version=get("prompt_version"),
         provider=provider,
         operation=operation.name or _spelled(span),
-        request_model=_model(found.get("request_model"), provider),
+        request_model=_model(get("request_model"), provider),
         # Some families repeat the model asked for on errors; nobody answered there.
-        response_model=_model(found.get("response_model"), provider) if spoke or not failed else None,
-        response_id=None if _is_local_id(found.get("response_id")) else found.get("response_id"),
+        response_model=_model(get("response_model"), provider) if spoke or not failed else None,
+        response_id=None if _is_local_id(response_id) else response_id,
         usage=usage,
         usage_source=source_of(usage, span.attributes, span.scope.name, dialect),
-        service_tier=_tier(found),
-        batch=found.get("batch", False) or _tier(found) == "batch",
-        reported_cost_usd=found.get("reported_cost_usd") if found.get("cost_currency") in _USD else None,
+        service_tier=tier,
+        batch=get("batch", False) or tier == "batch",
+        reported_cost_usd=get("reported_cost_usd") if get("cost_currency") in _USD else None,
         finish_reason=alias.finish_reason(raw) or ("error" if failed else None),
         finish_reasons_raw=raw,
         stream=stream,
-        ttft_ns=found.get("ttft_ns", found.get("ttft_of_stream_ns") if stream else None),
-        **_outcome(span, found, failed=failed),
+        ttft_ns=get("ttft_ns", get("ttft_of_stream_ns") if stream else None),
+        status="error" if failed else "ok",
+        http_status=http_status,
+        error_type=error_type,
         dialect=dialect.name,
         scope_name=span.scope.name,
         rollup=rollup,
     )
 
 
-def _outcome(span: Span, found: dict[str, Any], *, failed: bool) -> dict[str, Any]:
-    status: Literal["ok", "error"] = "error" if failed else "ok"
-    http = found.get("http_status")
+def _outcome(span: Span, found: dict[str, Any], *, failed: bool) -> tuple[int | None, str | None]:
+    """Return HTTP status and error type."""
+    http: int | None = found.get("http_status")
     if not failed:
-        return {"status": status, "http_status": http}
+        return http, None
     error_type = found.get("error_type")
     if http is None:
         http = alias.status_in(span.status_message) or (alias.status_of_error(error_type) if error_type else None)
     if error_type is None:
         error_type = str(http) if http is not None else _OTHER_ERROR
-    return {"status": status, "http_status": http, "error_type": error_type}
+    return http, error_type
 
 
 def _model(name: str | None, provider: str | None) -> str | None:
