@@ -82,6 +82,8 @@ _EVENT_KINDS: dict[str, Kind] = {
     "gen_ai.content.completion.chunk": "output",
 }
 """Events, on spans or as log records, whose whole payload is content of one kind."""
+CONTENT_MARK = "spanledger.content"
+"""An attribute by which a sender says ``none``: facts may be read from the text of this item, none may be kept."""
 _EVENT_FACTS = frozenset(("role", "index", "finish_reason", "id", "name"))
 """Short names that such an event may keep; its dotted names are ordinary attributes, the rest is what was said."""
 
@@ -122,6 +124,18 @@ class Found:
                     text=_text(self.parts[kind]))
             for kind in KINDS if kind in self.parts
         ]  # fmt: skip
+
+
+def is_withheld(attributes: Attributes) -> bool:
+    """Return whether the sender wants no text of this item kept, although some may be left in it."""
+    return attributes.get(CONTENT_MARK) == "none"
+
+
+def without_mark(attributes: Attributes) -> Attributes:
+    """Return the attributes without the mark, so that a span is stored equal whether it was marked or not."""
+    if CONTENT_MARK not in attributes:
+        return attributes
+    return {name: value for name, value in attributes.items() if name != CONTENT_MARK}
 
 
 def split(attributes: Attributes, found: Found) -> Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spanledger_analytics.records import Content, LogRecord, Score, Span
 from spanledger_ingest.normalise import _convert as to
-from spanledger_ingest.normalise._content import Found, kind_of_event, split, split_message
+from spanledger_ingest.normalise._content import Found, is_withheld, kind_of_event, split, split_message, without_mark
 from spanledger_ingest.normalise._facts import tenant_of
 from spanledger_ingest.normalise._spans import UNKNOWN_TENANT
 
@@ -38,10 +38,11 @@ def normalise_log(record: LogRecord) -> NormalisedLog:
         attributes = split_message(name, record.attributes, kind, found)
         found.add(kind, name, record.body)
         body = None
+    attributes = without_mark(attributes)
     if not found.parts and attributes is record.attributes:
         return NormalisedLog(record, (), ())
     clean = replace(record, attributes=attributes, body=body)
-    if record.trace_id is None or record.span_id is None:
+    if record.trace_id is None or record.span_id is None or is_withheld(record.attributes):
         return NormalisedLog(clean, (), ())  # text of no span: nobody could ever find it
     where = (record.trace_id, record.span_id)
     return NormalisedLog(clean, found.contents(record.owner, _tenant(record), where, record.time_ns), ())

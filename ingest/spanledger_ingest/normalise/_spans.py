@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from spanledger_analytics.records import CallFacts, Content, Span
-from spanledger_ingest.normalise._content import Found, split, split_events
+from spanledger_ingest.normalise._content import Found, is_withheld, split, split_events, without_mark
 from spanledger_ingest.normalise._facts import facts_of, tenant_of
 
 UNKNOWN_TENANT = "unknown"
@@ -19,14 +19,14 @@ class Normalised:
     facts: CallFacts | None
     """``None`` if the span does not describe a model call."""
     contents: Sequence[Content]
-    """All content of the span, before any policy."""
+    """All content of the span, before any policy; none if its sender withholds it."""
 
 
 def normalise(span: Span) -> Normalised:
     """Read a span of any dialect. Never raises, whatever the attributes hold."""
     facts = facts_of(span)
     found = Found()
-    attributes = split(span.attributes, found)
+    attributes = without_mark(split(span.attributes, found))
     events = split_events(span.events, found) if span.events else span.events
     message = span.status_message
     if message and (facts is not None or found.parts):
@@ -36,6 +36,8 @@ def normalise(span: Span) -> Normalised:
     if not found.parts and attributes is span.attributes:
         return Normalised(span, facts, ())
     clean = replace(span, attributes=attributes, events=events, status_message=message)
+    if is_withheld(span.attributes):
+        return Normalised(clean, facts, ())
     tenant = (facts.tenant_id if facts is not None else tenant_of(span)) or UNKNOWN_TENANT
     contents = found.contents(span.owner, tenant, (span.trace_id, span.span_id), span.start_ns)
     return Normalised(clean, facts, contents)

@@ -62,6 +62,26 @@ def test_content_leaves_the_span_by_kind() -> None:
     assert {content.tenant_id for content in found.contents} == {"unknown"}
 
 
+def test_a_sender_may_withhold_the_text_of_a_span_but_not_its_facts() -> None:
+    said = chat(**{"gen_ai.output.messages": '[{"role": "assistant", "finish_reason": "stop"}]'})
+    plain, marked = normalise(make(said)), normalise(make(said | {"spanledger.content": "none"}))
+    assert plain.contents
+    assert (marked.contents, marked.facts, marked.span) == ((), plain.facts, plain.span)
+    assert marked.facts is not None
+    assert marked.facts.finish_reason == "stop"
+    assert normalise(make(said | {"spanledger.content": "all"})).contents == plain.contents
+
+
+def test_a_sender_may_withhold_the_text_of_a_log_record() -> None:
+    attributes = {"spanledger.content": "none", "role": "user"}
+    name = "gen_ai.user.message"
+    record = LogRecord(
+        time_ns=T0, trace_id=TRACE, span_id=SPAN, event_name=name, attributes=attributes, body={"content": "hi"}
+    )
+    found = normalise_log(record)
+    assert (found.contents, found.record.attributes, found.record.body) == ((), {"role": "user"}, None)
+
+
 def test_log_events_of_the_first_generation() -> None:
     record = LogRecord(time_ns=T0, trace_id=TRACE, span_id=SPAN, event_name="gen_ai.user.message",
                        attributes={"gen_ai.system": "openai", "tenant.id": "acme"}, body={"content": "hi"})  # fmt: skip
