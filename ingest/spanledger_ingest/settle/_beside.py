@@ -95,6 +95,29 @@ class Group:
     scopes: set[str] = field(default_factory=set)
 
 
+Place = tuple[str, str | None, str]
+"""Owner, service and outcome, which two tellings of one call share."""
+
+
+def place_of(facts: CallFacts) -> Place:
+    """Return where time could join this span to another."""
+    return facts.owner, facts.service_name, facts.status
+
+
+def places_to_watch(calls: Iterable[CallFacts]) -> Collection[Place]:
+    """Return the places where time could join spans: several instrumentations tell there, and not all with ids."""
+    scopes: dict[Place, str] = {}
+    several: set[Place] = set()
+    silent: set[Place] = set()
+    for facts in calls:
+        place = place_of(facts)
+        if scopes.setdefault(place, facts.scope_name) != facts.scope_name:
+            several.add(place)
+        if facts.response_id is None:
+            silent.add(place)
+    return several & silent
+
+
 def pairs_by_time(calls: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -> list[Pair]:
     """Return pairs of spans that time alone makes one call.
 
@@ -102,9 +125,9 @@ def pairs_by_time(calls: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -
         calls: Candidates, without wrappers, roll-ups and failed attempts.
         groups: What is known to be one call already.
     """
-    places: defaultdict[tuple[str, str | None, str], list[CallFacts]] = defaultdict(list)
+    places: defaultdict[Place, list[CallFacts]] = defaultdict(list)
     for facts in calls:
-        places[facts.owner, facts.service_name, facts.status].append(facts)
+        places[place_of(facts)].append(facts)
     return [pair for place in places.values() if _worth_looking(place, groups) for pair in _closest(place, groups)]
 
 

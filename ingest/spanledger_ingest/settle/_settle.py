@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import Call, CallFacts, CostStatus
-from spanledger_ingest.settle._beside import Group, pairs_by_id, pairs_by_time
+from spanledger_ingest.settle._beside import Group, pairs_by_id, pairs_by_time, place_of, places_to_watch
 from spanledger_ingest.settle._merge import in_order, merged
 from spanledger_ingest.settle._nest import Nested, Nesting
 from spanledger_ingest.settle._tree import key_of, nearest_above
@@ -36,8 +36,18 @@ def settle(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]) ->
 def settle_all(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]) -> list[Settled]:
     """Settle and keep who won."""
     known = _distinct(facts)
-    candidates = {key: one for key, one in known.items() if not one.rollup}
-    links = dict(parents) | {key: one.parent_span_id for key, one in known.items()}
+    calls = {key: one for key, one in known.items() if not one.rollup}
+    rows = {key: Settled(_not_billable(one, "rollup"), None) for key, one in known.items() if one.rollup}
+    alone, others = _parted(calls)
+    rows.update((key, Settled(_billable(one, own=one, alone=True), key)) for key, one in alone)
+    if others:
+        links = dict(parents) | {key: one.parent_span_id for key, one in known.items()}
+        rows.update((key_of(row.call.own), row) for row in _settle_together(dict(sorted(others)), links))
+    return [rows[key] for key in sorted(rows)]
+
+
+def _settle_together(candidates: Mapping[SpanKey, CallFacts], links: Mapping[SpanKey, str | None]) -> Iterable[Settled]:
+    """Settle spans of which some may tell one call; in order of their identity."""
     above = nearest_above(candidates, links)
     nested = Nesting().decide(candidates, above)
     members = {key: one for key, one in candidates.items() if key not in nested.wrappers and key not in nested.rollups}
@@ -45,11 +55,35 @@ def settle_all(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]
     union.join(nested.pairs)
     union.join(pairs_by_id(members.values()))
     union.join(pairs_by_time(list(members.values()), union.groups(members)))
-    rows: list[Settled] = []
     for group in union.sets():
-        rows.extend(_rows([members[key] for key in group], above, nested))
-    rows.extend(_unbilled(one, nested) for key, one in known.items() if key not in members)
-    return sorted(rows, key=lambda row: key_of(row.call.own))
+        yield from _rows([members[key] for key in group], above, nested)
+    for key, one in candidates.items():
+        if key not in members:
+            reason = "wrapper" if key in nested.wrappers else "rollup"
+            yield Settled(_not_billable(one, reason), None)
+
+
+_Found = list[tuple[SpanKey, CallFacts]]
+
+
+def _parted(calls: Mapping[SpanKey, CallFacts]) -> tuple[_Found, _Found]:
+    """Part the spans that nothing can join to another one, which are nearly all, from those to look at closely.
+
+    What joins spans is a common trace, a common response id, or their place and time.
+    """
+    traces = Counter((one.owner, one.trace_id) for one in calls.values())
+    ids = Counter((one.owner, one.response_id) for one in calls.values() if one.response_id is not None)
+    busy = places_to_watch(calls.values())
+    alone: _Found = []
+    others: _Found = []
+    for key, one in calls.items():
+        lone = (
+            traces[one.owner, one.trace_id] == 1
+            and (one.response_id is None or ids[one.owner, one.response_id] == 1)
+            and (not busy or place_of(one) not in busy)
+        )
+        (alone if lone else others).append((key, one))
+    return alone, others
 
 
 def _distinct(facts: Iterable[CallFacts]) -> dict[SpanKey, CallFacts]:
@@ -57,10 +91,10 @@ def _distinct(facts: Iterable[CallFacts]) -> dict[SpanKey, CallFacts]:
     known: dict[SpanKey, CallFacts] = {}
     for one in facts:
         key = key_of(one)
-        other = known.get(key)
-        if other is None or (other != one and _age(one) > _age(other)):
+        other = known.setdefault(key, one)
+        if other is not one and other != one and _age(one) > _age(other):
             known[key] = one
-    return dict(sorted(known.items()))
+    return known
 
 
 def _age(facts: CallFacts) -> tuple[int, int, str]:
@@ -141,7 +175,3 @@ def _not_billable(own: CallFacts, reason: str, response_id: str | None = None) -
     found = own.response_id is None and response_id is not None and reason != "failed_attempt"
     facts = replace(own, response_id=response_id) if found else own
     return Call(facts=facts, own=own, billable=False, billing_reason=reason, cost_status="not_billable")
-
-
-def _unbilled(own: CallFacts, nested: Nested) -> Settled:
-    return Settled(_not_billable(own, "wrapper" if key_of(own) in nested.wrappers else "rollup"), None)

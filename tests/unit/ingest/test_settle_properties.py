@@ -3,14 +3,16 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import Call, CallFacts, Span, Usage
-from spanledger_ingest.settle import related_keys, settle
+from spanledger_ingest.settle import _settle, related_keys, settle
 from spanledger_ingest.settle._settle import settle_all
 
 T0 = 1_790_000_000_000_000_000
@@ -78,6 +80,19 @@ def test_neither_order_nor_repetition_matters(
     items = list(parents.items())
     chance.shuffle(items)
     assert settle(shuffled, dict(items)) == settle(facts, parents)
+
+
+@given(worlds(("native_sdk", "traceloop", "litellm")), st.sets(st.integers(0, 12)))
+def test_what_is_settled_alone_would_be_settled_the_same_among_all(
+    world: tuple[list[CallFacts], dict[SpanKey, str | None]], moved: set[int]
+) -> None:
+    facts, parents = world
+    facts = [
+        replace(one, trace_id=f"own{n}", parent_span_id=None) if n in moved else one for n, one in enumerate(facts)
+    ]
+    with mock.patch.object(_settle, "_parted", lambda calls: ([], list(calls.items()))):
+        together = settle_all(facts, parents)
+    assert settle_all(facts, parents) == together
 
 
 @given(worlds())
