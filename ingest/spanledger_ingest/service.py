@@ -1,12 +1,14 @@
 """The composition root: every part of the service is made and wired here, and nowhere else."""
 
-import ipaddress
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from typing import NamedTuple
 
 from spanledger_analytics.records import Content
 from spanledger_ingest.api import build_app
+from spanledger_ingest.auth import Authenticator, KeyRing, StateDb, api_door, ingest_door, is_loopback
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
@@ -29,10 +31,18 @@ _DRAIN_SECONDS = 10.0
 class Service:
     """The running service. Consumers start before producers and stop after them; both calls are idempotent."""
 
-    def __init__(self, front: Front, intake: Intake, writer: Writer, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        front: Front,
+        intake: Intake,
+        writer: Writer,
+        authenticator: Authenticator,
+        release: Callable[[], None],
+    ) -> None:
         self.intake = intake
         self.writer = writer
         self._front = front
+        self._authenticator = authenticator
         self._release = release
         self._running = False
 
@@ -42,6 +52,7 @@ class Service:
         Raises:
             PortError: a port cannot be had; nothing is left running.
         """
+        self._authenticator.start()
         self.writer.start()
         try:
             self._front.start()
@@ -49,6 +60,8 @@ class Service:
             self._close()
             raise
         self._running = True
+        if not self._authenticator.required:
+            _log.warning("no API key exists: whoever is on this machine may send and read everything")
 
     def stop(self) -> None:
         """Take nothing new, store what was acknowledged, release the data directory."""
@@ -81,12 +94,13 @@ def build_service(settings: Settings) -> Service:
         IngestError: the settings, the data directory or its content cannot be used; the message says what to do.
         StoreError: the database cannot be opened.
     """
-    _refuse_open_doors(settings.server.host)
     prices = PriceBook.build(settings.prices.override)
     lock = DataDirLock(settings.store.data)
+    guard = _guard(settings, lock)
     try:
         store = _open_store(settings, prices)
     except BaseException:
+        guard.close()
         lock.close()
         raise
     journal = _open_journal(settings, store)
@@ -107,21 +121,65 @@ def build_service(settings: Settings) -> Service:
         decode=lambda request: read_request(request, limits)[0],
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
-    intake = Intake(journal, writer, limits=limits)
-    app = build_app(store, stats=intake.stats, otlp_routes=otlp_routes(intake), explain=prices.explain)
+    intake = Intake(journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits)
+    app = build_app(
+        store,
+        stats=intake.stats,
+        otlp_routes=otlp_routes(intake),
+        explain=prices.explain,
+        authenticate=api_door(guard.authenticator),
+    )
     server = settings.server
     front = Front(app, GrpcReceiver(intake, server.host, server.grpc_port), server.host, server.port)
 
     def release() -> None:
         journal.close()
         store.close()
+        guard.close()
         lock.close()
 
-    return Service(front, intake, writer, release)
+    return Service(front, intake, writer, guard.authenticator, release)
+
+
+class _Guard(NamedTuple):
+    """What knows who may come in."""
+
+    authenticator: Authenticator
+    state: StateDb
+
+    def close(self) -> None:
+        self.authenticator.stop()
+        self.state.close()
+
+
+def _guard(settings: Settings, lock: DataDirLock) -> _Guard:
+    with ExitStack() as on_failure:
+        on_failure.callback(lock.close)
+        state = StateDb(settings.store.data)
+        on_failure.callback(state.close)
+        authenticator = Authenticator(KeyRing(state), required=settings.auth.required)
+        _refuse_open_doors(settings, authenticator)
+        on_failure.pop_all()
+    return _Guard(authenticator, state)
+
+
+def _refuse_open_doors(settings: Settings, authenticator: Authenticator) -> None:
+    """Refuse to listen where strangers can reach while nothing would keep them out."""
+    host = settings.server.host
+    if authenticator.required or is_loopback(host):
+        return
+    raise PortError(
+        f"refusing to listen on {host!r}: no API key exists, so strangers could come in; make one first with"
+        f" 'spanledger keys create --tenant NAME --data {settings.store.data}', or use --host 127.0.0.1"
+    )
 
 
 def _open_store(settings: Settings, prices: PriceBook) -> DuckDBStore:
-    config = DatabaseConfig(memory_mib=settings.store.memory_mib, threads=settings.store.threads)
+    config = DatabaseConfig(
+        memory_mib=settings.store.memory_mib,
+        threads=settings.store.threads,
+        quarantine=settings.store.data / "quarantine",
+    )
     store = DuckDBStore(settings.store.data / "spanledger.duckdb", config)
     store.save_prices(prices.rows())
     return store
@@ -137,20 +195,3 @@ def _open_journal(settings: Settings, store: DuckDBStore) -> Journal:
 
 def _content_policy(settings: Settings) -> Callable[[Content], Content | None]:
     return partial(keep_content, settings.content.policy)
-
-
-def _refuse_open_doors(host: str) -> None:
-    """Refuse to listen where strangers can reach: there are no credentials yet that could keep them out."""
-    if host == "localhost" or _is_loopback(host):
-        return
-    raise PortError(
-        f"refusing to listen on {host!r}: the service does not check credentials yet, so it only listens on this"
-        " machine; use --host 127.0.0.1 and put a proxy that authenticates in front of it"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

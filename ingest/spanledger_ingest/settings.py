@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from spanledger_ingest.errors import IngestError
+from spanledger_ingest.secret import Secret
 
 DEFAULT_FILE = Path("spanledger.toml")
 DEFAULT_DATA = Path("spanledger-data")
@@ -33,7 +34,7 @@ def _setting(default: Any, doc: str) -> Any:
 class ServerConfig:
     """Where the service listens; port 0 means any free port."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on; only loopback addresses are accepted.")
+    host: str = _setting("127.0.0.1", "Address to listen on; beyond loopback only once there is an API key or issuer.")
     port: int = _setting(4318, "OTLP/HTTP, REST API and health; 0 is any free port.")
     grpc_port: int = _setting(4317, "OTLP/gRPC; 0 is any free port.")
 
@@ -74,6 +75,23 @@ class PricesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Who may use the service; API keys are made with ``spanledger keys``."""
+
+    required: bool = _setting(default=False, doc="Ask for a credential even while no API key exists.")
+    issuer: Sequence[Mapping[str, Any]] = _setting((), "List of tables: identity providers; see docs/security.md.")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Encryption of both listeners. The files are PEM; the key has no passphrase."""
+
+    cert: str = _setting("", "File of the certificate, with its chain; empty is no TLS.")
+    key: str = _setting("", "File of its private key.")
+    client_ca: str = _setting("", "File of the authorities whose client certificates are demanded; empty is none.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -82,6 +100,8 @@ class Settings:
     ingest: IngestConfig = IngestConfig()
     content: ContentConfig = ContentConfig()
     prices: PricesConfig = PricesConfig()
+    auth: AuthConfig = AuthConfig()
+    tls: TlsConfig = TlsConfig()
 
 
 SECTIONS: dict[str, Any] = {
@@ -90,6 +110,8 @@ SECTIONS: dict[str, Any] = {
     "ingest": IngestConfig,
     "content": ContentConfig,
     "prices": PricesConfig,
+    "auth": AuthConfig,
+    "tls": TlsConfig,
 }
 
 Values = dict[str, dict[str, Any]]
@@ -166,6 +188,8 @@ def _convert(where: str, kind: Any, value: Any) -> Any:
         if value not in get_args(kind):
             raise SettingsError(f"{where}: {value!r} is not one of {', '.join(get_args(kind))}")
         return value
+    if kind is bool:
+        return _switch(where, value)
     if kind in (int, float):
         return _number(where, kind, value)
     if kind is Path or kind is str:
@@ -177,6 +201,13 @@ def _convert(where: str, kind: Any, value: Any) -> Any:
     return tuple(value)
 
 
+def _switch(where: str, value: Any) -> bool:
+    switch = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+    if switch is None:
+        raise SettingsError(f"{where}: {value!r} is neither true nor false")
+    return switch
+
+
 def _number(where: str, kind: type[int] | type[float], value: Any) -> float:
     try:
         number = kind(value) if isinstance(value, str) or not isinstance(value, bool) else None
@@ -186,6 +217,47 @@ def _number(where: str, kind: type[int] | type[float], value: Any) -> float:
         noun = "whole number" if kind is int else "number"
         raise SettingsError(f"{where}: {value!r} is not a {noun} of zero or more")
     return number
+
+
+def resolve_secret(where: str, text: Any) -> Secret:
+    """Return a secret that is named as ``env:NAME`` or ``file:PATH``, or else is the text itself.
+
+    Raises:
+        SettingsError: there is nothing under that name.
+    """
+    if not isinstance(text, str) or not text:
+        raise SettingsError(f"{where}: a secret is text, such as env:NAME or file:PATH")
+    source, _, name = text.partition(":")
+    if source == "env":
+        found = os.environ.get(name, "")
+    elif source == "file":
+        found = _secret_file(where, Path(name))
+    else:
+        found = text
+    if not found.strip():
+        raise SettingsError(f"{where}: {text} is empty or missing")
+    return Secret(found.strip())
+
+
+def _secret_file(where: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{where}: the file {str(path)!r} cannot be read: {error}") from error
+
+
+def client_api_key(argument: str | None) -> Secret | None:
+    """Return the API key for commands that ask a service: from the option, else from ``SPANLEDGER_API_KEY``.
+
+    Raises:
+        SettingsError: the option is the key itself, which every user of the machine could see.
+    """
+    if argument is None:
+        text = os.environ.get("SPANLEDGER_API_KEY", "")
+        return resolve_secret("SPANLEDGER_API_KEY", text) if text else None
+    if not argument.startswith(("env:", "file:")):
+        raise SettingsError("--api-key: write env:NAME or file:PATH; others can read what stands on the command line")
+    return resolve_secret("--api-key", argument)
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from spanledger_ingest.api._traces import depth_first
 from spanledger_ingest.pipeline import Stats, WriterStats
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
 
-ALL = frozenset({"read:metrics", "query:sql", "ops:read"})
+ALL = frozenset({"read:metrics", "read:traces", "query:sql", "ops:read"})
 
 
 def stats(*, ready: bool = True) -> Stats:
@@ -55,7 +55,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBStore]:
 
 @pytest.fixture
 def client(store: DuckDBStore) -> TestClient:
-    otlp = Route("/v1/traces", lambda _: PlainTextResponse("otlp"), methods=["POST"])
+    def endpoint(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("otlp")
+
+    endpoint.required_scope = "ingest:write"  # type: ignore[attr-defined] # how a plain endpoint declares it
+    otlp = Route("/v1/traces", endpoint, methods=["POST"])
     extra = [Metric.single("spanledger_store_reopened_total", "counter", 'Odd "help"\n', 1)]
     return TestClient(build_app(store, stats=stats, otlp_routes=[otlp], metrics=lambda: extra))
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from spanledger_analytics.ports import SpanStore
 from spanledger_ingest.api import _problems
@@ -34,7 +34,7 @@ def build_app(
     store: ApiStore,
     *,
     stats: Callable[[], Stats],
-    otlp_routes: Sequence[BaseRoute] = (),
+    otlp_routes: Sequence[Route] = (),
     explain: Price | None = None,
     metrics: Callable[[], Iterable[Metric]] = tuple,
     authenticate: Authenticate = dev_mode,
@@ -44,7 +44,7 @@ def build_app(
     Args:
         store: What is read.
         stats: Counts of the intake, for ``/readyz`` and ``/metrics``.
-        otlp_routes: Routes of the receiver, mounted first; they check credentials themselves.
+        otlp_routes: Routes of the receiver, mounted first; they check credentials themselves, and say for which scope.
         explain: Says how the price of a call comes about.
         metrics: Further metrics for ``/metrics``.
         authenticate: Who a request comes from. By default everyone may read everything.
@@ -62,7 +62,7 @@ def build_app(
         routes=list(otlp_routes),
     )
     app.state.authenticate = authenticate
-    app.state.scopes = {}
+    app.state.scopes = {("POST", route.path): _scope(route) for route in otlp_routes}
     app.add_middleware(SecurityHeaders)
     _problems.install(app)
     for router in (ledger_routes(store), trace_routes(store, explain), query_routes(store)):
@@ -75,8 +75,15 @@ def build_app(
 def _include(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
     """Mount a router, after writing down the scope of each route."""
     for route in router.routes:
-        scope = declared_scope(route) if isinstance(route, APIRoute) else None
+        scope = _scope(route) if isinstance(route, APIRoute) else None
         if not isinstance(route, APIRoute) or scope is None:
-            raise RuntimeError(f"the route {route} declares no scope")
+            raise RuntimeError(f"nothing asks for a scope at the route {route}")
         app.state.scopes |= {(method, prefix + route.path): scope for method in route.methods or ()}
     app.include_router(router, prefix=prefix)
+
+
+def _scope(route: BaseRoute) -> str:
+    scope = declared_scope(route)
+    if scope is None:
+        raise RuntimeError(f"the route {route} declares no scope")
+    return scope

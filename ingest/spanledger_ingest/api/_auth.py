@@ -1,33 +1,21 @@
 """Who asks, and what for. Routes declare a scope; who may have which is decided by one callable handed to the app."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
-Scope = Literal["public", "read:metrics", "query:sql", "ops:read"]
-"""``public`` needs no credential; the rest are granted to a principal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The caller: ``tenant`` limits every answer to what came in with that tenant's credential, ``None`` sees all."""
-
-    tenant: str | None
-    scopes: frozenset[str]
-
+from spanledger_ingest.auth import ANYBODY, Principal, Scope
 
 Authenticate: TypeAlias = Callable[[Request], Principal]
 """Reads the credential of a request; raises ``HTTPException(401)`` if there is none that is valid."""
 
-_EVERYTHING: Final = Principal(None, frozenset(get_args(Scope)))
-
 
 def dev_mode(_: Request) -> Principal:
     """Let everyone see everything: for a service that only this machine can reach."""
-    return _EVERYTHING
+    return ANYBODY
 
 
 class Requires:
@@ -50,7 +38,9 @@ def requires(scope: Scope) -> Any:
     return Depends(Requires(scope))
 
 
-def declared_scope(route: APIRoute) -> str | None:
-    """Return the scope that a route declares."""
+def declared_scope(route: BaseRoute) -> str | None:
+    """Return the scope that a route declares: as a dependency, or as an attribute of a plain ASGI endpoint."""
+    if not isinstance(route, APIRoute):
+        return getattr(getattr(route, "endpoint", None), "required_scope", None)
     calls = (dependency.call for dependency in route.dependant.dependencies)
     return next((call.scope for call in calls if isinstance(call, Requires)), None)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Response
 from spanledger_analytics import schema
 from spanledger_analytics.ports import SpanStore
 from spanledger_analytics.queries import DIMENSIONS, Cursor
-from spanledger_ingest.api._auth import Principal, requires
+from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import page
 from spanledger_ingest.api._openapi import lists, row
 from spanledger_ingest.api._params import CallsParams, UsageParams
+from spanledger_ingest.auth import Principal
 
 Reader = Annotated[Principal, requires("read:metrics")]
 

@@ -47,6 +47,12 @@ def _intake_metrics(stats: Stats) -> Iterable[Metric]:
     yield Metric("spanledger_accepted_items_total", "counter", "Spans, log records and points taken.", accepted)
     rejected = [({"signal": signal}, n) for signal, n in stats.rejected_items.items()]
     yield Metric("spanledger_rejected_items_total", "counter", "Spans, log records and points refused.", rejected)
+    yield Metric.single(
+        "spanledger_foreign_items_total",
+        "counter",
+        "Items that named another tenant than their credential does.",
+        stats.foreign_items,
+    )
     yield Metric.single("spanledger_received_bytes_total", "counter", "Bytes of OTLP bodies.", stats.received_bytes)
     yield Metric.single("spanledger_backlog_bytes", "gauge", "Journal not yet stored.", stats.backlog_bytes)
     yield Metric.single("spanledger_lag_seconds", "gauge", "Age of the oldest request not stored.", stats.lag_seconds)

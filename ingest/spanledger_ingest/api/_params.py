@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from spanledger_analytics.errors import InvalidQueryError
 from spanledger_analytics.queries import MAX_NS, CallsQuery, Cursor, Filters, UsageQuery, Window
-from spanledger_ingest.api._auth import Principal
+from spanledger_ingest.auth import Principal
 
 MAX_PAGE: Final = 5_000
 """Most rows in one answer."""

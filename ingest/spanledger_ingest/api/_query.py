@@ -7,10 +7,11 @@ import pyarrow as pa
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from spanledger_ingest.api._auth import Principal, requires
+from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import page
 from spanledger_ingest.api._openapi import lists
 from spanledger_ingest.api._params import QueryParams, SqlParams
+from spanledger_ingest.auth import Principal
 
 _MAX_BODY: Final = 128 * 1024
 _TIMEOUT_S: Final = 10.0

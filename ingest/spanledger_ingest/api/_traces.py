@@ -10,12 +10,14 @@ from spanledger_analytics import schema
 from spanledger_analytics.ports import CallKeys, SpanStore
 from spanledger_analytics.queries import MAX_LIMIT, MAX_NS, CallsQuery, Filters
 from spanledger_analytics.records import Call
-from spanledger_ingest.api._auth import Principal, requires
+from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response, rows_of
 from spanledger_ingest.api._openapi import lists, row
+from spanledger_ingest.auth import Principal
 from spanledger_ingest.settle import explain, settle
 
-Reader = Annotated[Principal, requires("read:metrics")]
+Reader = Annotated[Principal, requires("read:traces")]
+Accountant = Annotated[Principal, requires("read:metrics")]
 TraceId = Annotated[str, Path(pattern="^[0-9a-fA-F]{32}$", description="32 hexadecimal digits")]
 Price = Callable[[Call], Any]
 
@@ -38,7 +40,7 @@ def trace_routes(store: SpanStore, price: Price | None) -> APIRouter:
         return json_response({"items": list(depth_first(spans)), "next_cursor": None})
 
     @router.get("/{trace_id}/explain", responses=lists({"type": "object"}))
-    def explanation(trace_id: TraceId, principal: Reader) -> Response:
+    def explanation(trace_id: TraceId, principal: Accountant) -> Response:
         """Why each span of the trace was billed or not, and its price by token class."""
         rows = _calls(store, trace_id.lower(), principal)
         if not rows:

@@ -31,6 +31,7 @@ COMMANDS = {
         "spanledger_ingest.demo.cli", "show it all: made-up traffic, live calls, what they cost and for whom"
     ),
     "serve": Command("spanledger_ingest.cli.serve", "run the service"),
+    "keys": Command("spanledger_ingest.cli.keys", "make, list, rotate and revoke API keys"),
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
     "generate": Command("spanledger_ingest.traffic.cli", "write deterministic made-up traffic with its truth file"),
 }

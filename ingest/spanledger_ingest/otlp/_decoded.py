@@ -17,7 +17,7 @@ class Decoded:
 
     ``items`` are spans, log records or metric points as ``signal`` says. ``rejections`` holds the first ones of the
     ``rejected`` items. ``warning`` tells the client of something it probably did not mean, although nothing was
-    rejected.
+    rejected. ``foreign`` counts the items that name another tenant than their credential does.
     """
 
     signal: Signal
@@ -25,6 +25,7 @@ class Decoded:
     rejections: list[Rejection] = field(default_factory=list)
     rejected: int = 0
     warning: str = ""
+    foreign: int = 0
 
     @property
     def count(self) -> int:

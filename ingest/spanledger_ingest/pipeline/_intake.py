@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from spanledger_analytics.records import Rejection
+from spanledger_ingest import tenancy
 from spanledger_ingest.errors import (
     BadDataError,
     IngestError,
@@ -54,7 +55,8 @@ class Outcome:
 
 
 Authenticate: TypeAlias = Callable[[Mapping[str, str]], str | Outcome]
-"""Returns the tenant of the credential in the headers (lower-case names), or the refusal to answer with."""
+"""Returns whose data the credential in the headers (lower-case names) brings (:mod:`spanledger_ingest.tenancy`), or
+the refusal to answer with."""
 
 SUCCESS: Final = Outcome("success")
 _SHORT: Final = 1
@@ -84,6 +86,8 @@ class Stats:
     journal_stored: int
     damages: int
     ready: bool
+    foreign_items: int = 0
+    """Items that named another tenant than their credential does."""
 
 
 class Intake:
@@ -124,6 +128,7 @@ class Intake:
         self._accepted: Counter[Signal] = Counter()
         self._rejected: Counter[Signal] = Counter()
         self._received_bytes = 0
+        self._foreign = 0
         self._closing = False
 
     def admit(self, headers: Mapping[str, str]) -> str | Outcome:
@@ -216,6 +221,7 @@ class Intake:
         with self._lock:
             self._accepted[request.signal] += len(decoded.items)
             self._rejected[request.signal] += decoded.rejected
+            self._foreign += decoded.foreign
         return _answer(decoded)
 
     def _read(self, request: Received) -> tuple[Decoded, int]:
@@ -229,7 +235,7 @@ class Intake:
             kind = "unsupported"
         self._writer.reject(
             Rejection(
-                owner=request.owner,
+                owner=tenancy.label(request.owner),
                 signal=request.signal,
                 reason=f"request refused: {error}",
                 size=len(request.body),
@@ -253,6 +259,7 @@ class Intake:
                 journal_stored=self._journal.stored,
                 damages=len(self._journal.damages),
                 ready=self._writer.ready and not self._closing,
+                foreign_items=self._foreign,
             )
 
     def close(self) -> None:
@@ -270,9 +277,9 @@ def read_request(request: Received, limits: Limits) -> tuple[Decoded, int]:
         UnsupportedEncodingError: its content encoding is not read here.
     """
     plain = inflate(request.body, request.content_encoding, limits.max_body_bytes)
-    decoded = decode(
-        request.signal, plain, request.encoding, request.owner, limits=limits, received_ns=request.received_ns
-    )
+    owner = tenancy.label(request.owner)
+    decoded = decode(request.signal, plain, request.encoding, owner, limits=limits, received_ns=request.received_ns)
+    tenancy.assign(decoded, request.owner, limits.max_kept_rejections)
     return decoded, len(plain)
 
 

@@ -16,6 +16,9 @@ _SERVICES: Final[Mapping[Signal, str]] = {
     "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
     "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
 }
+SCOPES: Final[Mapping[str, str]] = {f"/{service}/Export": "ingest:write" for service in _SERVICES.values()}
+"""Every method there is, and what the intake asks of the credential."""
+
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"

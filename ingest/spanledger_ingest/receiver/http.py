@@ -53,6 +53,9 @@ class _DisconnectedError(Exception):
 class _Endpoint:
     """One signal. An instance, not a function, so that Starlette hands over every method."""
 
+    required_scope: Final = "ingest:write"
+    """What the intake asks of the credential."""
+
     def __init__(self, intake: Intake, signal: Signal, config: HttpConfig) -> None:
         self._intake = intake
         self._signal = signal
