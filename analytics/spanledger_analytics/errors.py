@@ -11,6 +11,7 @@ AnalyticsError
     ├── StoreDamagedError        the file is not a sound database
     ├── StoreTooNewError         a newer version of Spanledger wrote it
     └── StoreUnavailableError    a failure that a later try may not meet (disk full, out of memory, just reopened)
+        └── StoreReopenedError   the database was opened again and may be older than what was written to it
 """
 
 
@@ -56,3 +57,7 @@ class StoreTooNewError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """A failure that a later try may not meet: disk full, out of memory, just reopened."""
+
+
+class StoreReopenedError(StoreUnavailableError):
+    """The database was opened again since the last append and may be older: go on from its journal position."""

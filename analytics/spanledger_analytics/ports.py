@@ -56,6 +56,11 @@ class SpanStore(Protocol):
         and never back.
 
         A store may take spans of one identity for different spans if they start more than an hour apart.
+
+        Raises:
+            StoreUnavailableError: nothing was written; a later try may succeed.
+            StoreReopenedError: nothing was written, and what was written before may be lost: the caller must go on from
+                :meth:`journal_position`. Raised once per reopening.
         """
         ...
 
@@ -69,6 +74,15 @@ class SpanStore(Protocol):
 
     def journal_position(self) -> int:
         """Return the journal offset up to which everything is stored; 0 in a new store."""
+        ...
+
+    def checkpoint(self, *, force: bool = False) -> int:
+        """Move what is due, or with ``force`` everything, from the store's log into its main file.
+
+        Returns:
+            the journal offset up to which everything would be there even if the log were lost. What is before it need
+            not be kept elsewhere.
+        """
         ...
 
     def calls(self, query: CallsQuery) -> pa.Table:

@@ -4,7 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from spanledger_analytics.errors import (
     StoreDamagedError,
     StoreInUseError,
+    StoreReopenedError,
     StoreTooNewError,
     StoreUnavailableError,
     StoreUnreadableError,
@@ -196,7 +197,7 @@ def test_stretches_cover_every_start(starts: list[int]) -> None:
 _FULL_DISK = """
 import random, resource, signal, sys
 from pathlib import Path
-from spanledger_analytics.errors import StoreUnavailableError
+from spanledger_analytics.errors import StoreReopenedError, StoreUnavailableError
 from spanledger_analytics.records import Batch
 from spanledger_analytics.testing import a_span
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
@@ -214,11 +215,24 @@ try:
         store.append(batch(acknowledged + 1))
         acknowledged += 1
 except StoreUnavailableError:
-    assert store.reopened, "the engine did not give up"
+    pass
 assert 0 < acknowledged < 100, acknowledged
-assert store.journal_position() >= acknowledged, "reads must go on"
+assert not store.reopened, "a commit that does not fit must not invalidate the database"
+assert store.journal_position() == acknowledged, "reads must go on"
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+try:
+    store.checkpoint(force=True)
+except StoreUnavailableError:
+    assert store.reopened == 1, "the engine did not give up"
+assert store.reopened and store.journal_position() == acknowledged, "reads must go on"
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-store.append(batch(acknowledged + 1))
+try:
+    store.append(batch(acknowledged + 1))
+except StoreReopenedError:
+    store.append(batch(acknowledged + 1))
+else:
+    raise SystemExit("the writer must hear that the database may be older than it was")
+assert store.checkpoint(force=True) == acknowledged + 1
 count = store.run_sql("SELECT count(*) AS n, count(DISTINCT span_id) AS ids FROM spans").to_pylist()[0]
 assert count == {"n": (acknowledged + 1) * 500, "ids": (acknowledged + 1) * 500}, count
 store.close()
@@ -229,3 +243,70 @@ def test_full_disk_loses_nothing_and_is_survived(tmp_path: Path) -> None:
     script = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "s.duckdb")]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _flip(log: bytes) -> bytes:
+    return log[: len(log) // 2] + bytes((log[len(log) // 2] ^ 1,)) + log[len(log) // 2 + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "set_aside"),
+    [
+        (_flip, None),  # a length that is wrong is taken for the end of the log
+        (lambda log: log[:-4096] + bytes(4096), True),
+        (lambda log: log[: len(log) // 2], False),
+        (lambda log: bytes((log[0] ^ 255,)) + log[1:], False),
+        (lambda _log: b"noise" * 1000, False),
+    ],
+    ids=["flipped", "zeroed", "cut", "head", "noise"],
+)
+def test_damaged_log_is_set_aside_where_there_is_another_source(
+    tmp_path: Path, damage: Callable[[bytes], bytes], *, set_aside: bool | None
+) -> None:
+    with closing(_open(tmp_path / "s.duckdb")) as store:
+        store.append(Batch(spans=[a_span(1)], journal_position=1))
+        assert store.checkpoint() == 0
+        assert store.checkpoint(force=True) == 1
+        for n in range(2, 50):
+            store.append(Batch(spans=[a_span(n)], journal_position=n))
+        assert store.checkpoint() == 1
+        (tmp_path / "copy.duckdb").write_bytes((tmp_path / "s.duckdb").read_bytes())
+        log = (tmp_path / "s.duckdb.wal").read_bytes()
+    (tmp_path / "copy.duckdb.wal").write_bytes(damage(log))
+    with closing(DuckDBStore(tmp_path / "copy.duckdb", DatabaseConfig(quarantine=tmp_path / "aside"))) as store:
+        assert 1 <= store.journal_position() < 49
+        assert store.quarantined == set_aside or set_aside is None
+        set_aside = bool(store.quarantined)
+        store.append(Batch(spans=[a_span(99)], journal_position=99))
+        assert store.checkpoint(force=True) == 99
+    aside = list((tmp_path / "aside").glob("copy.duckdb.wal.*")) if set_aside else []
+    assert [path.read_bytes() for path in aside] == [damage(log)] * set_aside
+    with closing(_open(tmp_path / "copy.duckdb")) as store:
+        assert store.journal_position() == 99
+
+
+def test_file_that_is_no_database_stays_as_it_is_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "s.duckdb").write_bytes(b"not a database" * 1000)
+    (tmp_path / "s.duckdb.wal").write_bytes(b"log")
+    with pytest.raises(StoreDamagedError, match="not a sound database"):
+        DuckDBStore(tmp_path / "s.duckdb", DatabaseConfig(quarantine=tmp_path / "aside"))
+    assert (tmp_path / "s.duckdb.wal").read_bytes() == b"log"
+
+
+def test_store_that_cannot_be_reopened_now_is_opened_later(tmp_path: Path) -> None:
+    with closing(_open(tmp_path / "s.duckdb")) as store:
+        store.append(Batch(spans=[a_span(1)], journal_position=1))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store._database, "_connect", _cannot_connect)
+            with pytest.raises(StoreUnavailableError):
+                store._database.run(_always_fatal)
+            with pytest.raises(StoreUnavailableError):
+                store.journal_position()
+        assert store.journal_position() == 1
+        with pytest.raises(StoreReopenedError):
+            store.append(Batch(journal_position=2))
+        store.append(Batch(journal_position=2))
+
+
+def _cannot_connect() -> None:
+    raise StoreUnavailableError("no space")

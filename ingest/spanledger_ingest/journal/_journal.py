@@ -1,4 +1,4 @@
-"""The journal itself: appends grouped into one disk write, replay, and deletion of what the store has."""
+"""The journal itself: appends grouped into one disk write, replay, and deletion of what the store has for good."""
 
 import logging
 import threading
@@ -35,7 +35,7 @@ _QUARANTINE: Final = "quarantine"
 _WORTH_COPYING: Final = 1024 * 1024
 """Up to here one write of a copy is cheaper than many writes."""
 _WORTH_DELETING: Final = 1024 * 1024
-"""A segment with this much in it is not kept longer than the store needs it: it holds bodies as they came."""
+"""A segment with this much in it is not kept longer than is needed: it holds bodies as they came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,8 @@ class JournalConfig:
     min_free_bytes: int = 16 * 1024 * 1024
     """Disk space that is left to the database, without which nothing could be stored any more."""
     retire_seconds: float = 60.0
-    """After so long without an append, a segment is deleted that the store has: it holds bodies as they came, with
-    texts that the content policy may not allow to be kept."""
+    """After so long without an append, a segment is deleted that is no longer needed: it holds bodies as they came,
+    with texts that the content policy may not allow to be kept."""
 
 
 class _Waiting(NamedTuple):
@@ -65,7 +65,10 @@ def _nothing(_entry: Entry) -> None:
 
 
 class Journal:
-    """Requests on disk, in order, until the store has them.
+    """Requests on disk, in order, until the store has them for good.
+
+    What the store has may still be in a log of its own that can be damaged: until :meth:`forget` says that this would
+    not matter any more, the journal is the second source.
 
     Appends are durable when their future is done: a committer thread writes all that wait and syncs once, so the busier
     it gets the less a sync costs each. Offsets grow over all segments ever written and are never used twice.
@@ -73,6 +76,7 @@ class Journal:
     Args:
         directory: where the segments are; made if missing. One process at a time, see :class:`DataDirLock`.
         stored_position: what the store says it has; new entries get higher offsets even if the segments were lost.
+            Nothing is deleted for it.
         config: sizes.
 
     Raises:
@@ -88,13 +92,13 @@ class Journal:
         self._closing = False
         self._writer: SegmentWriter | None = None
         self._stored = stored_position
+        self._safe = 0
         self.damages: list[Damage] = []
         """Damage met by replays so far; copies of the bytes are in the ``quarantine`` folder."""
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._segments = list_segments(directory)
             self._end = max([stored_position, *(segment.base + segment.size() for segment in self._segments)])
-            self._forget_stored()
         except OSError as error:
             raise DataDirError(f"cannot read the journal in {str(directory)!r}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._commit_until_closed, name="journal", daemon=True)
@@ -114,6 +118,12 @@ class Journal:
     def backlog_bytes(self) -> int:
         """Bytes that the store does not have yet, durable or about to be."""
         return max(0, self._end - self._stored) + self._waiting_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that are kept, most of them only because the store could still lose them."""
+        with self._change:
+            return self._end - self._segments[0].base if self._segments else 0
 
     def append(self, received: Received, durable: Callable[[Entry], None] = _nothing) -> "Future[Entry]":
         """Queue a request for the next write; the future is done when it is on the disk.
@@ -189,11 +199,11 @@ class Journal:
         return entries
 
     def _writer_for_more(self) -> SegmentWriter:
-        """Return the current segment, or the next one if it is full, or if the store has all that is in it."""
+        """Return the current segment, or the next one if it is full, or if nothing in it is needed any more."""
         writer = self._writer
         if writer is not None:
-            stored = self._stored >= self._end and writer.position >= _WORTH_DELETING
-            if writer.position < self._config.segment_bytes and not stored:
+            needless = self._safe >= self._end and writer.position >= _WORTH_DELETING
+            if writer.position < self._config.segment_bytes and not needless:
                 return writer
             self._writer = None
             writer.close()
@@ -204,15 +214,15 @@ class Journal:
         return writer
 
     def _retire_segment(self) -> None:
-        """Close the segment and delete it if the store has all of it; the next append begins another one."""
+        """Close the segment and delete it if it is not needed any more; the next append begins another one."""
         with self._change:
             writer = self._writer
-            if writer is None or (self._stored < self._end and not self._closing):
+            if writer is None or (self._safe < self._end and not self._closing):
                 return
             self._writer = None
         try:
             writer.close()
-            self._forget_stored()
+            self._delete_needless()
         except OSError as error:
             _log.error("cannot delete a stored journal segment: %s", error.strerror)
 
@@ -234,12 +244,23 @@ class Journal:
         Damaged bytes are copied into the quarantine folder, noted in :attr:`damages`, and skipped.
         """
         end = self._end
-        for segment in self._segments_from(position):
+        segments = self._segments_from(position)
+        if segments and segments[0].base > position:
+            self._note_gap(position, segments[0].base)
+        for segment in segments:
             for found in _read(segment, range(max(0, position - segment.base), end - segment.base)):
                 if isinstance(found, Entry):
                     yield found
                 else:
                     self._note_damage(segment, found)
+
+    def _note_gap(self, position: int, start: int) -> None:
+        """Say that the store is older than what the journal kept for it: a database of another day, or lost files."""
+        missing = start - position
+        _log.error(
+            "the store has what is before %d, the journal begins at %d: %d bytes are lost", position, start, missing
+        )
+        self.damages.append(Damage("", position, missing, "missing"))
 
     def _segments_from(self, position: int) -> list[Segment]:
         with self._change:
@@ -273,23 +294,29 @@ class Journal:
                 return found
         raise JournalUnavailableError(f"no valid journal entry at {offset}")
 
-    def forget(self, position: int) -> None:
-        """Delete the segments wholly before the position, which the store has durably.
-
-        The position must be durable in the store before this is called: the other order can lose data.
-        """
+    def note_stored(self, position: int) -> None:
+        """Count what is before the position as stored: it is no backlog any more. Nothing is deleted yet."""
         self._stored = max(self._stored, position)
+
+    def forget(self, position: int) -> None:
+        """Delete the segments wholly before the position, which the store has and cannot lose any more.
+
+        The position must be durable in the store, in its file and not only in a log beside it, before this is called:
+        the other order can lose data.
+        """
+        self.note_stored(position)
+        self._safe = max(self._safe, position)
         try:
-            self._forget_stored()
+            self._delete_needless()
         except OSError as error:
             _log.error("cannot delete a stored journal segment: %s", error.strerror)
 
-    def _forget_stored(self) -> None:
+    def _delete_needless(self) -> None:
         with self._change:
             ends = [segment.base for segment in self._segments[1:]] + [self._end]
             active = self._writer.segment if self._writer else None
             pairs = zip(self._segments, ends, strict=False)
-            gone = [segment for segment, end in pairs if end <= self._stored and segment != active]
+            gone = [segment for segment, end in pairs if end <= self._safe and segment != active]
             self._segments = [segment for segment in self._segments if segment not in gone]
         for segment in gone:
             segment.path.unlink(missing_ok=True)

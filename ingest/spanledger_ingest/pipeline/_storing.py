@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from spanledger_analytics.errors import StoreError
+from spanledger_analytics.errors import StoreError, StoreReopenedError
 from spanledger_analytics.ports import SpanStore
 from spanledger_analytics.records import Batch
 from spanledger_ingest.pipeline._process import Work, process, where, with_dead_letter
@@ -28,6 +28,10 @@ class WriterConfig:
     while it catches up would have to begin again further back."""
     memory_bytes: int = 128 * 1024 * 1024
     """Decompressed bodies kept decoded in memory; the writer reads the rest again from the journal."""
+    kept_journal_bytes: int = 128 * 1024 * 1024
+    """Journal kept after it is stored, at most, because the store could still lose it; then it must checkpoint."""
+    idle_seconds: float = 30.0
+    """After so long without anything to do the store checkpoints, so that the journal can be deleted."""
     first_retry_seconds: float = 0.1
     last_retry_seconds: float = 5.0
     """Waits between attempts to reach a store that fails double from the first to the last."""
@@ -44,6 +48,7 @@ class WriterStats:
     stored_metrics: int = 0
     dead_letters: int = 0
     store_failures: int = 0
+    replays: int = 0
     replayed_requests: int = 0
     spilled_requests: int = 0
     """Requests that waited in the journal only, because memory was full."""
@@ -81,6 +86,7 @@ class Storing:
 
         Raises:
             AbandonedError: the store fails and nobody wants to wait for it any more.
+            StoreReopenedError: the store may have lost what it had.
         """
         error = self._attempt(work)
         if error is None:
@@ -105,7 +111,7 @@ class Storing:
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - the worker loop: no item may stop it
-                self._store.append(Batch())  # raises if it is the store that fails
+                self._store.append(Batch(journal_position=0))  # a write: raises if it is the store that fails
                 _log.warning("a batch of %d items cannot be processed: %s", len(work.items), where(error))
                 return error
             self._count(batch, receipt.inserted_spans, receipt.duplicate_spans)
@@ -118,11 +124,14 @@ class Storing:
 
         Raises:
             AbandonedError: it fails and nobody wants to wait any more.
+            StoreReopenedError: as the store says.
         """
         wait = self._config.first_retry_seconds
         while True:
             try:
                 return action()
+            except StoreReopenedError:
+                raise
             except Exception as error:
                 self._stats.store_failures += 1
                 reason = str(error) if isinstance(error, StoreError) else where(error)

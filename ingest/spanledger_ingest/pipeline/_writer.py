@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from spanledger_analytics.errors import StoreError, StoreReopenedError
 from spanledger_analytics.ports import SpanStore
 from spanledger_analytics.records import Rejection
 from spanledger_ingest.errors import IngestError, JournalError
@@ -172,14 +173,46 @@ class Writer:
                 self._ready.set()
                 self._change.notify_all()
             while (group := self._next_group()) is not None:
-                fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
-                if fresh:  # the rest was journaled early enough to be part of the replay
-                    self._store_group(fresh)
-                self._finish(group)
+                if group:
+                    self._store_or_replay(group)
+                self._release_journal(force=not group)
+            self._release_journal(force=True)
         except AbandonedError:
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
 
+    def _store_or_replay(self, group: Sequence[_Pending]) -> None:
+        fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
+        try:
+            if fresh:  # the rest was journaled early enough to be part of a replay
+                self._store_group(fresh)
+        except StoreReopenedError as error:
+            _log.warning("%s: reading the journal again", error)
+            self._replay()  # the group is part of it
+            letters = [pending for pending in fresh if pending.offset < 0]
+            if letters:
+                self._store_or_replay(letters)
+        self._finish(group)
+
+    def _release_journal(self, *, force: bool) -> None:
+        """Delete the part of the journal that the store cannot lose any more."""
+        force = force or self._journal.kept_bytes >= self._config.kept_journal_bytes
+        try:
+            self._journal.forget(self._store.checkpoint(force=force))
+        except StoreError as error:
+            self.stats.store_failures += 1
+            _log.error("the database cannot checkpoint, so the journal is kept: %s", error)
+
     def _replay(self) -> None:
+        while True:
+            self.stats.replays += 1
+            try:
+                self._replay_once()
+            except StoreReopenedError as error:
+                _log.warning("%s: reading the journal again", error)
+            else:
+                return
+
+    def _replay_once(self) -> None:
         group = _Group(self._config)
         for entry in self._journal.replay(self._storing.retrying(self._store.journal_position)):
             decoded = self._decode_again(entry.received)
@@ -193,11 +226,11 @@ class Writer:
             self._store_group(group.members)
 
     def _next_group(self) -> list[_Pending] | None:
-        """Return what shares the next transaction, or ``None`` when the writer stops and nothing is left."""
+        """Return what shares the next transaction, nothing if nothing came for long, ``None`` when all is done."""
         with self._change:
-            self._change.wait_for(lambda: self._pending or self._stopping)
+            self._change.wait_for(lambda: self._pending or self._stopping, self._config.idle_seconds)
             if not self._pending:
-                return None
+                return None if self._stopping else []
             wait = self._pending[0].since + self._config.commit_seconds - _now()
             if wait > 0:
                 self._change.wait_for(self._need_not_wait, wait)
@@ -222,7 +255,7 @@ class Writer:
         position = max(pending.end for pending in group)
         self._storing.store(Work(items=items, rejections=rejections, position=None if position < 0 else position))
         if position >= 0:
-            self._journal.forget(position)
+            self._journal.note_stored(position)
 
     def _finish(self, group: Sequence[_Pending]) -> None:
         with self._change:

@@ -29,6 +29,7 @@ def copy_into(cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
     try:
         with transaction(cursor):
             cursor.execute(f'COPY FROM DATABASE "{source}" TO {_NAME}')
+        cursor.execute(f"CHECKPOINT {_NAME}")
     finally:
         # A copy that failed for want of space cannot be detached cleanly either; the first error is the one to tell.
         with suppress(duckdb.Error):
@@ -36,14 +37,14 @@ def copy_into(cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
     sync(target)
 
 
-def check_space(database: Path, free_inside: int) -> None:
-    """Refuse to begin a copy that would fill the disk of the database.
+def check_space(database: Path, unused: int) -> None:
+    """Refuse to begin a copy that would fill the disk of the database, of which ``unused`` bytes are free inside.
 
     Raises:
         StoreUnavailableError: a copy might not fit.
     """
     log = database.with_name(database.name + ".wal")
-    needed = sum(path.stat().st_size for path in (database, log) if path.exists()) - free_inside
+    needed = sum(path.stat().st_size for path in (database, log) if path.exists()) - unused
     free = shutil.disk_usage(database.parent).free
     if needed > free:
         raise StoreUnavailableError(f"a copy needs {needed >> 20} MiB, and {database.parent} has {free >> 20} MiB left")
@@ -58,10 +59,9 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sizes(cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return the bytes of the database file, and how many of them are free blocks that wait for new rows."""
-    block, total, free = cursor.execute(
-        "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size() "
-        "WHERE database_name = current_database()"
+def free_inside(cursor: duckdb.DuckDBPyConnection) -> int:
+    """Return the bytes of the database file that are free for new rows."""
+    block, free = cursor.execute(
+        "SELECT block_size, free_blocks FROM pragma_database_size() WHERE database_name = current_database()"
     ).fetchall()[0]
-    return int(block * total), int(block * free)
+    return int(block * free)

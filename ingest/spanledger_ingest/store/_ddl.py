@@ -8,6 +8,7 @@ DuckDB's are its fragile part, and identity is kept by the writer.
 
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 
 from spanledger_analytics import schema
@@ -62,3 +63,11 @@ def create_view(table: schema.Table) -> str:
     """Return the statement that creates the view of the public columns."""
     shown = columns(table.view) if table.scoped else "*"
     return f"CREATE OR REPLACE VIEW {VIEWS}.{quoted(table.name)} AS SELECT {shown} FROM {PRIVATE}.{quoted(table.name)}"
+
+
+def is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether every table and view exists."""
+    found = connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+    names = [table.name for table in schema.TABLES]
+    private = [(PRIVATE, name) for name in (*names, LINKS, JOBS, "meta")]
+    return not {*private, *((VIEWS, name) for name in names)} - set(found)

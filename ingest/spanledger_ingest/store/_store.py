@@ -1,19 +1,26 @@
 """The DuckDB span store."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 
-from spanledger_analytics.errors import StoreUnreadableError
+from spanledger_analytics.errors import StoreReopenedError, StoreUnavailableError, StoreUnreadableError
 from spanledger_analytics.ports import CallKeys, Receipt, Related
 from spanledger_analytics.queries import CallsQuery, UsageQuery
 from spanledger_analytics.records import Batch
-from spanledger_ingest.store import _catalogue, _prices, _write
+from spanledger_ingest.store import _catalogue, _copy, _jobs, _prices, _retention, _write
 from spanledger_ingest.store._database import Database, DatabaseConfig
+from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import run_sql
+from spanledger_ingest.store._wal import checkpoint_due, log_files
 
+_MIB: Final = 1024 * 1024
 _DEFAULTS: Final = DatabaseConfig()
 _MAX_USER_QUERIES: Final = 4
 
@@ -33,7 +40,16 @@ class DuckDBStore:
         _make_directory(path)
         self._database = Database(path, config)
         self._writing = threading.Lock()
+        self._opening = 0
+        self._safe_position = 0
+        self._checkpoint_bytes = config.checkpoint_mib * _MIB
+        self._copying = threading.Lock()
         self._user_queries = threading.BoundedSemaphore(_MAX_USER_QUERIES)
+
+    @property
+    def quarantined(self) -> int:
+        """How many logs could not be replayed and were set aside."""
+        return self._database.quarantined
 
     @property
     def reopened(self) -> int:
@@ -41,13 +57,28 @@ class DuckDBStore:
         return self._database.reopened
 
     def append(self, batch: Batch) -> Receipt:
-        """See :meth:`SpanStore.append`.
+        """See :meth:`SpanStore.append`."""
+        with self._writing:
+            try:
+                return self._database.run(
+                    lambda cursor: _write.append(cursor, batch), retry=False, opening=self._opening
+                )
+            except StoreReopenedError:
+                self._opening = self._database.reopened
+                raise
+
+    def checkpoint(self, *, force: bool = False) -> int:
+        """See :meth:`SpanStore.checkpoint`. It is due by the size of the log, or when space gets short.
 
         Raises:
-            StoreUnavailableError: nothing was written; a later try may succeed.
+            StoreUnavailableError: it failed; the log is as good as before.
         """
         with self._writing:
-            return self._database.run(lambda cursor: _write.append(cursor, batch))
+            if not log_files(self._database.path):
+                self._safe_position = self._database.run(_catalogue.journal_position)
+            elif checkpoint_due(self._database.path, self._checkpoint_bytes, force=force):
+                self._safe_position = self._database.run(_checkpoint, retry=False)
+            return self._safe_position
 
     def related(self, keys: CallKeys) -> Related:
         """See :meth:`SpanStore.related`."""
@@ -99,9 +130,80 @@ class DuckDBStore:
         with self._writing:
             return self._database.run(lambda cursor: _prices.save(cursor, prices))
 
+    def expire(self, expiry: Expiry, limit: int) -> int:
+        """Delete at most ``limit`` rows that are too old; return how many it were. Appends wait that long."""
+        with self._writing:
+            return self._database.run(lambda cursor: _retention.expire(cursor, expiry, limit))
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes of the database file, and how many of them are free for new rows."""
+        unused = self._database.run(_copy.free_inside)
+        return self._database.path.stat().st_size, unused
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Path]:
+        """Write a copy of the database as it is now, beside the writer; it is deleted at the end of the context.
+
+        The copy has the journal position that belongs to its rows, and no bytes of deleted rows.
+
+        Raises:
+            StoreUnavailableError: another copy is being made, or there is no space for one.
+        """
+        with self._exclusive_copy():
+            copy = self._database.copies / "snapshot.duckdb"
+            try:
+                self._database.run(lambda cursor: _copy.copy_into(cursor, copy), retry=False)
+                yield copy
+            finally:
+                copy.unlink(missing_ok=True)
+
+    def compact(self) -> int:
+        """Rewrite the file without its free space and deleted bytes; return how many bytes shorter it is.
+
+        Appends wait until it is done, reads for the moment in which the files change places.
+
+        Raises:
+            StoreUnavailableError: another copy is being made, there is no space for one, or queries do not end.
+        """
+        with self._exclusive_copy(), self._writing:
+            copy = self._database.copies / "compact.duckdb"
+            before = self._database.path.stat().st_size
+            try:
+                self._database.run(lambda cursor: _copy.copy_into(cursor, copy), retry=False)
+                self._database.replace_file(copy)
+            finally:
+                copy.unlink(missing_ok=True)
+            return before - self._database.path.stat().st_size
+
+    @contextmanager
+    def _exclusive_copy(self) -> Iterator[None]:
+        if not self._copying.acquire(blocking=False):
+            raise StoreUnavailableError("another backup or compaction is running: wait for its end")
+        try:
+            self._database.copies.mkdir(exist_ok=True, mode=0o700)
+            _copy.check_space(self._database.path, self.sizes()[1])
+            yield
+        finally:
+            self._copying.release()
+
+    def job_state(self, name: str) -> JobState | None:
+        """Return what the job saved last, ``None`` if it never finished."""
+        return self._database.run(lambda cursor: _jobs.load(cursor, name))
+
+    def save_job_state(self, name: str, state: JobState) -> None:
+        """Remember that a job finished."""
+        with self._writing:
+            self._database.run(lambda cursor: _jobs.save(cursor, name, state))
+
     def close(self) -> None:
         """See :meth:`SpanStore.close`."""
         self._database.close()
+
+
+def _checkpoint(cursor: duckdb.DuckDBPyConnection) -> int:
+    position = _catalogue.journal_position(cursor)
+    cursor.execute("CHECKPOINT")
+    return position
 
 
 def _make_directory(path: Path) -> None:

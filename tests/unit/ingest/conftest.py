@@ -45,8 +45,7 @@ class FakeStore:
             self.spans[key] = span
         for call in batch.calls:
             self.calls[call.facts.owner, call.facts.trace_id, call.facts.span_id] = call
-        if batch.journal_position is not None:
-            self.position = batch.journal_position
+        self.position = max(self.position, batch.journal_position or 0)
         self.batches.append(batch)
         return Receipt(fresh, len(batch.spans) - fresh)
 
@@ -57,6 +56,10 @@ class FakeStore:
         return Related(facts, parents)
 
     def journal_position(self) -> int:
+        return self.position
+
+    def checkpoint(self, *, force: bool = False) -> int:
+        del force
         return self.position
 
     def every(self, name: str) -> list[Any]:
