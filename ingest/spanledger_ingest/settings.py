@@ -7,7 +7,7 @@ is the only module of the service that reads the environment.
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -92,6 +92,24 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """For how many days each signal is kept, counted from its own time; 0 is for ever."""
+
+    spans_days: int = _setting(90, "Spans, without text.")
+    calls_days: int = _setting(400, "Calls with tokens and costs; at least as long as spans.")
+    content_days: int = _setting(30, "Prompt and completion text, where it is stored at all.")
+    logs_days: int = _setting(90, "Log records.")
+    metrics_days: int = _setting(400, "Metric points.")
+    scores_days: int = _setting(400, "Scores.")
+    rejected_days: int = _setting(30, "Dead letters.")
+    interval_minutes: int = _setting(60, "How often what is too old is deleted, minutes; 0 is never.")
+    compact_percent: int = _setting(
+        50, "Rewrite the file when this part of it is free, to give space back, percent; 0 is never."
+    )
+    tenant: Sequence[Mapping[str, Any]] = _setting((), "List of tables: tenants by name with days of their own.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -100,6 +118,7 @@ class Settings:
     ingest: IngestConfig = IngestConfig()
     content: ContentConfig = ContentConfig()
     prices: PricesConfig = PricesConfig()
+    retention: RetentionConfig = RetentionConfig()
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
 
@@ -110,6 +129,7 @@ SECTIONS: dict[str, Any] = {
     "ingest": IngestConfig,
     "content": ContentConfig,
     "prices": PricesConfig,
+    "retention": RetentionConfig,
     "auth": AuthConfig,
     "tls": TlsConfig,
 }
@@ -246,6 +266,17 @@ def _secret_file(where: str, path: Path) -> str:
         raise SettingsError(f"{where}: the file {str(path)!r} cannot be read: {error}") from error
 
 
+def refuse_unknown(where: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse keys of a table that do not exist.
+
+    Raises:
+        SettingsError: there is one; the message names the nearest known.
+    """
+    for key in table:
+        if key not in known:
+            raise SettingsError(f"{where}.{key}: no such setting{_nearest(key, known)}")
+
+
 def client_api_key(argument: str | None) -> Secret | None:
     """Return the API key for commands that ask a service: from the option, else from ``SPANLEDGER_API_KEY``.
 
@@ -260,7 +291,8 @@ def client_api_key(argument: str | None) -> Secret | None:
     return resolve_secret("--api-key", argument)
 
 
-def _nearest(word: str, known: Mapping[str, Any]) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
