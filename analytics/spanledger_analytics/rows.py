@@ -7,10 +7,11 @@ are not Unicode are repaired, attribute values that are not JSON are spelt as JS
 import base64
 import json
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -18,10 +19,22 @@ import pyarrow as pa
 from spanledger_analytics import schema
 from spanledger_analytics.facts_json import dump_facts
 from spanledger_analytics.queries import MAX_NS
-from spanledger_analytics.records import Call, Content, LogRecord, MetricPoint, Rejection, Resource, Scope, Score, Span
+from spanledger_analytics.records import (
+    Call,
+    Content,
+    Event,
+    Link,
+    LogRecord,
+    MetricPoint,
+    Rejection,
+    Resource,
+    Scope,
+    Score,
+    Span,
+)
 
 Row = tuple[Any, ...]
-Record = TypeVar("Record")
+Shared = TypeVar("Shared", Resource, Scope)
 
 UNKNOWN_TENANT: Final = "unknown"
 _TENANT_ATTRIBUTE: Final = "tenant.id"
@@ -61,8 +74,8 @@ def span_row(span: Span) -> Row:
         to_json(span.attributes),
         _resource_json(span.resource),
         _scope_json(span.scope),
-        to_json([{"name": e.name, "time_ns": e.time_ns, "attributes": e.attributes} for e in span.events]),
-        to_json([{"trace_id": k.trace_id, "span_id": k.span_id, "attributes": k.attributes} for k in span.links]),
+        _events_json(span.events) if span.events else "[]",
+        _links_json(span.links) if span.links else "[]",
         span.trace_state,
         _count(span.flags),
         _count(span.dropped_attributes),
@@ -231,7 +244,7 @@ def tenant_of(owner: str, attributes: Mapping[str, Any], resource: Resource) -> 
 
 def clamp_ns(value: int) -> int:
     """Return a time that a store can hold: from the epoch to the year 2262."""
-    return min(max(value, 0), MAX_NS)
+    return value if 0 <= value <= MAX_NS else min(max(value, 0), MAX_NS)
 
 
 def to_json(value: Any) -> str:
@@ -277,10 +290,35 @@ def _default(value: Any) -> Any:
     return clean_text(str(value))
 
 
+def _events_json(events: Iterable[Event]) -> str:
+    return to_json([{"name": e.name, "time_ns": e.time_ns, "attributes": e.attributes} for e in events])
+
+
+def _links_json(links: Iterable[Link]) -> str:
+    return to_json([{"trace_id": k.trace_id, "span_id": k.span_id, "attributes": k.attributes} for k in links])
+
+
+class _Latest(Generic[Shared]):
+    """A function of a record that many rows in a row share; remembers the last one, in each thread."""
+
+    def __init__(self, spell: Callable[[Shared], str]) -> None:
+        self._spell: Callable[[Shared], str] = spell
+        self._last = threading.local()
+
+    def __call__(self, record: Shared) -> str:
+        last = self._last.__dict__
+        if last.get("record") is not record:
+            last["text"], last["record"] = self._spell(record), record
+        text: str = last["text"]
+        return text
+
+
+@_Latest
 def _resource_json(resource: Resource) -> str:
     return to_json({"attributes": resource.attributes, "schema_url": resource.schema_url})
 
 
+@_Latest
 def _scope_json(scope: Scope) -> str:
     return to_json(
         {

@@ -1,12 +1,12 @@
 """Pricing of calls in the service."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 import pyarrow as pa
 
-from spanledger.pricing import TOKEN_FIELDS, Priced, PriceTable, TokenUsage
+from spanledger.pricing import Priced, PriceTable, TokenUsage
 from spanledger_analytics.records import Call, CallFacts, CostStatus
 from spanledger_ingest.price_book._overrides import read_overrides
 from spanledger_ingest.price_book._rows import priced_from_rows, rows_of
@@ -42,9 +42,9 @@ class PriceBook:
         Estimated usage is priced like any other; the row says so in ``usage_source``.
         """
         if not call.billable:
-            return replace(call, cost_usd=None, cost_status="not_billable", price_id=None)
+            return _with_cost(call, None, "not_billable", None)
         priced = self._price(call.facts)
-        return replace(call, cost_usd=priced.amount, cost_status=_status(priced), price_id=priced.price_id)
+        return _with_cost(call, priced.amount, _status(priced), priced.price_id)
 
     def explain(self, call: Call, stored: pa.Table | None = None) -> Priced:
         """Return the price of a call line by line, or the reason why it has none.
@@ -78,8 +78,20 @@ class PriceBook:
         )
 
 
+def _with_cost(call: Call, cost_usd: Decimal | None, status: CostStatus, price_id: str | None) -> Call:
+    return Call(
+        facts=call.facts,
+        own=call.own,
+        billable=call.billable,
+        billing_reason=call.billing_reason,
+        cost_usd=cost_usd,
+        cost_status=status,
+        price_id=price_id,
+    )
+
+
 def _usage(facts: CallFacts) -> TokenUsage:
-    return TokenUsage(**{name: getattr(facts.usage, name) for name in TOKEN_FIELDS})
+    return cast("TokenUsage", facts.usage)  # two classes with the same fields: the calculator imports nothing of ours
 
 
 def _status(priced: Priced) -> CostStatus:

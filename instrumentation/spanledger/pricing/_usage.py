@@ -1,6 +1,7 @@
 """Tokens of one call by class, and what makes them contradict each other."""
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class TokenUsage:
 
 
 TOKEN_FIELDS = tuple(field.name for field in fields(TokenUsage))
+_counts = attrgetter(*TOKEN_FIELDS)
 
 _PARTS = (
     ("cache_write", ("cache_write_1h",)),
@@ -43,13 +45,15 @@ def contradiction(usage: TokenUsage) -> str | None:
 
     Parts without their total contradict nothing here: whether the total is needed depends on the price.
     """
-    for name in TOKEN_FIELDS:
-        count = getattr(usage, name)
-        if count is not None and (type(count) is not int or count < 0):
+    counts = {name: count for name, count in zip(TOKEN_FIELDS, _counts(usage), strict=True) if count is not None}
+    for name, count in counts.items():
+        if type(count) is not int or count < 0:
             return f"{name} is {count!r}, not a count of tokens"
     for total_name, part_names in _PARTS:
-        total = getattr(usage, total_name)
-        parts = sum(getattr(usage, name) or 0 for name in part_names)
+        parts = sum([counts[name] for name in part_names if name in counts])
+        if not parts:
+            continue
+        total = counts.get(total_name)
         if parts > (total or 0) and not (total is None and total_name in {"input", "output"}):
             return f"{' + '.join(part_names)} is {parts}, more than {total_name}, which is {total}"
     return None
