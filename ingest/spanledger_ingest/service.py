@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from spanledger_analytics.records import Content
 from spanledger_ingest.api import build_app
-from spanledger_ingest.auth import Authenticator, KeyRing, StateDb, api_door, ingest_door, is_loopback
+from spanledger_ingest.auth import Authenticator, KeyRing, StateDb, api_door, ingest_door, is_loopback, verifier_of
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
@@ -157,7 +157,9 @@ def _guard(settings: Settings, lock: DataDirLock) -> _Guard:
         on_failure.callback(lock.close)
         state = StateDb(settings.store.data)
         on_failure.callback(state.close)
-        authenticator = Authenticator(KeyRing(state), required=settings.auth.required)
+        authenticator = Authenticator(
+            KeyRing(state), verifier_of(settings.auth.issuer), required=settings.auth.required
+        )
         _refuse_open_doors(settings, authenticator)
         on_failure.pop_all()
     return _Guard(authenticator, state)

@@ -11,6 +11,7 @@ from spanledger_ingest.auth._errors import (
     StateError,
     UnknownKeyError,
 )
+from spanledger_ingest.auth._issuers import verifier_of
 from spanledger_ingest.auth._keyring import Key, KeyRing
 from spanledger_ingest.auth._roles import ROLES, Principal, Role, Scope, scopes_of
 from spanledger_ingest.auth._state import StateDb
@@ -38,4 +39,5 @@ __all__ = [
     "is_loopback",
     "recorder",
     "scopes_of",
+    "verifier_of",
 ]

@@ -132,7 +132,7 @@ class Authenticator:
 
     def _run(self) -> None:
         polls = 0
-        while not self._stop.wait(POLL_SECONDS):
+        while not self._stop.wait(POLL_SECONDS if polls else 0):
             polls += 1
             try:
                 self.refresh()

@@ -7,18 +7,23 @@ from typing import Any
 from urllib.parse import quote
 
 from spanledger_ingest.cli._client import DEFAULT_URL, get_items
+from spanledger_ingest.settings import client_api_key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``explain``."""
     parser.add_argument("trace_id", metavar="TRACE_ID", help="32 hexadecimal digits")
     parser.add_argument("--url", default=DEFAULT_URL, metavar="URL", help=f"the service (default {DEFAULT_URL})")
+    parser.add_argument(
+        "--api-key", metavar="KEY", help="env:NAME or file:PATH of an API key (default: SPANLEDGER_API_KEY)"
+    )
     parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation of every model call span of the trace, in order of start."""
-    items = get_items(options.url, f"/api/v1/traces/{quote(options.trace_id, safe='')}/explain")
+    path = f"/api/v1/traces/{quote(options.trace_id, safe='')}/explain"
+    items = get_items(options.url, path, client_api_key(options.api_key))
     if options.json:
         print(json.dumps(items, indent=2))  # noqa: T201 - what the command is asked to say
         return 0
