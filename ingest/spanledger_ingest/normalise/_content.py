@@ -60,14 +60,15 @@ _PREFIXES: tuple[tuple[str, Kind], ...] = (
     ("embedding.vector", "other"),
     ("ai.request.headers.", "other"),
 )
+_RAW = r"llm\.(?!token_count\.|cost\.|usage\.)[^.]+\."
+"""LiteLLM's raw request and response: llm.<provider>.<field>. OpenInference's counts and costs have such names too."""
 _PATTERNS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"gen_ai\.prompt\.\d+\."), "input"),
     (re.compile(r"gen_ai\.completion\.\d+\."), "output"),
-    # LiteLLM's raw request and response: llm.<provider>.<field>.
-    (re.compile(r"llm\.[^.]+\.(messages|prompt|input|contents|extra_body)$"), "input"),
-    (re.compile(r"llm\.[^.]+\.(choices|content|output|candidates|message|text|data|error)$"), "output"),
-    (re.compile(r"llm\.[^.]+\.(system|instructions)$"), "system"),
-    (re.compile(r"llm\.[^.]+\.(tools|functions)$"), "tools"),
+    (re.compile(_RAW + r"(messages|prompt|input|contents|extra_body)$"), "input"),
+    (re.compile(_RAW + r"(choices|content|output|candidates|message|text|data|error)$"), "output"),
+    (re.compile(_RAW + r"(system|instructions)$"), "system"),
+    (re.compile(_RAW + r"(tools|functions)$"), "tools"),
 )
 _BY_NAME: dict[str, Kind] = {name: kind for kind, names in _NAMES.items() for name in names}
 

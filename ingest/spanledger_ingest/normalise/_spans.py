@@ -29,14 +29,15 @@ def normalise(span: Span) -> Normalised:
     attributes = without_mark(split(span.attributes, found))
     events = split_events(span.events, found) if span.events else span.events
     message = span.status_message
-    if message and (facts is not None or found.parts):
+    withheld = is_withheld(span.attributes)
+    if message and (facts is not None or found.parts or withheld):
         # SDKs copy the provider's error text here, and that may quote the prompt.
         found.add("other", "status.message", message)
         message = ""
     if not found.parts and attributes is span.attributes:
         return Normalised(span, facts, ())
     clean = replace(span, attributes=attributes, events=events, status_message=message)
-    if is_withheld(span.attributes):
+    if withheld:
         return Normalised(clean, facts, ())
     tenant = (facts.tenant_id if facts is not None else tenant_of(span)) or UNKNOWN_TENANT
     contents = found.contents(span.owner, tenant, (span.trace_id, span.span_id), span.start_ns)

@@ -43,6 +43,8 @@ def test_content_leaves_the_span_by_kind() -> None:
                 "llm.input_messages.0.message.content": "x",
                 "llm.openai.messages": "[]",
                 "gen_ai.prompt.name": "kept",
+                "llm.token_count.prompt": 3,
+                "llm.cost.output": 0.1,
                 "gen_ai.prompt.variable.context": "doc",
                 "ai.request.headers.authorization": "Bearer k",
             }
@@ -50,7 +52,8 @@ def test_content_leaves_the_span_by_kind() -> None:
         events=(Event("gen_ai.choice", T0, {"finish_reason": "stop", "message": "said"}), Event("other", T0, {"a": 1})),
     )
     found = normalise(span)
-    assert found.span.attributes == chat(**{"gen_ai.prompt.name": "kept"})
+    kept = {"gen_ai.prompt.name": "kept", "llm.token_count.prompt": 3, "llm.cost.output": 0.1}
+    assert found.span.attributes == chat(**kept)
     assert [dict(event.attributes) for event in found.span.events] == [{"finish_reason": "stop"}, {"a": 1}]
     texts = {content.kind: content.text for content in found.contents}
     assert texts["system"] == "be nice"
