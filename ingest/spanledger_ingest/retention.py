@@ -1,6 +1,7 @@
 """How long each signal of each tenant is kept, and the job that deletes what is older."""
 
 import difflib
+import logging
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,8 @@ from typing import Any, Final, Protocol
 
 from spanledger_ingest.settings import RetentionConfig, SettingsError
 from spanledger_ingest.store import Expiry
+
+_log = logging.getLogger(__name__)
 
 STEP_ROWS: Final = 20_000
 """Rows deleted in one transaction, a few tens of milliseconds."""
@@ -24,6 +27,10 @@ _TABLES: Final = {
     "rejected_days": "rejections",
 }
 """Setting -> table, text first: it is the one whose time matters most."""
+
+
+_MIN_UNUSED_BYTES: Final = 64 * 1024 * 1024
+"""Less is not worth a rewrite: new rows fill it soon."""
 
 
 class ExpiringStore(Protocol):
@@ -131,3 +138,31 @@ class Retention:
         """Rows deleted since the start, by table."""
         with self._lock:
             return dict(self._deleted)
+
+
+class CompactingStore(Protocol):
+    """A store that can be rewritten."""
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes of the database, and how many of them are unused."""
+        ...
+
+    def compact(self) -> int:
+        """Rewrite it; return how many bytes shorter it is."""
+        ...
+
+
+class Compaction:
+    """The job: rewrite the database when more than ``percent`` of a file of some size is unused."""
+
+    def __init__(self, store: CompactingStore, percent: float) -> None:
+        self._store = store
+        self._percent = percent
+
+    def step(self) -> bool:
+        """Rewrite the file if it is worth it; there is never more to do at once."""
+        total, unused = self._store.sizes()
+        if unused >= _MIN_UNUSED_BYTES and 100 * unused > self._percent * total:
+            _log.info("the database is rewritten: %d of its %d bytes are unused", unused, total)
+            _log.info("%d bytes were given back", self._store.compact())
+        return False

@@ -33,6 +33,9 @@ COMMANDS = {
     "serve": Command("spanledger_ingest.cli.serve", "run the service"),
     "keys": Command("spanledger_ingest.cli.keys", "make, list, rotate and revoke API keys"),
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
+    "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),
+    "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
+    "compact": Command("spanledger_ingest.cli.compact", "give the disk space of deleted rows back"),
     "generate": Command("spanledger_ingest.traffic.cli", "write deterministic made-up traffic with its truth file"),
 }
 

@@ -1,0 +1,28 @@
+"""The database of a service that is stopped."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from spanledger_ingest.backup import DATABASE
+from spanledger_ingest.errors import DataDirError
+from spanledger_ingest.journal import DataDirLock
+from spanledger_ingest.settings import load_settings
+from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+
+
+@contextmanager
+def stopped_store(options: argparse.Namespace) -> Iterator[DuckDBStore]:
+    """Open the database in the data directory named, which no service may be using meanwhile.
+
+    Raises:
+        DataDirError: there is none, or a service is running on it.
+        StoreError: it cannot be opened.
+    """
+    settings = load_settings(options.config, {"store": {"data": options.data}})
+    data = settings.store.data
+    if not (data / DATABASE).is_file():
+        raise DataDirError(f"{data} has no {DATABASE}: name the data directory of a service with --data")
+    config = DatabaseConfig(memory_mib=settings.store.memory_mib, threads=settings.store.threads)
+    with DataDirLock(data), closing(DuckDBStore(data / DATABASE, config)) as store:
+        yield store
