@@ -11,10 +11,7 @@ from spanledger_analytics.records import AttributeValue, Resource, Scope
 from spanledger_ingest.errors import BadDataError
 from spanledger_ingest.otlp._build import Builder
 from spanledger_ingest.otlp._clean import Rejected, clean_text, safe_double
-from spanledger_ingest.otlp._wire import Budget, fields, holds_more_messages
-
-_SUSPICIOUS_BYTES: Final = 64 * 1024
-"""A message this large may hold very many others: count them before memory is spent on it."""
+from spanledger_ingest.otlp._wire import SUSPICIOUS_BYTES, Budget, fields, holds_more_messages
 
 _FIELDS_PER_ITEM: Final = 16
 """Fields of the envelope around the items of a request, at most, for each item that it may hold."""
@@ -40,7 +37,7 @@ class Reader:
             Rejected: it is no such message, or holds too many others.
         """
         most = self._limits.max_messages_per_item
-        if len(payload) > _SUSPICIOUS_BYTES and holds_more_messages(payload, shape, most):
+        if len(payload) > SUSPICIOUS_BYTES and holds_more_messages(payload, shape, most):
             raise Rejected(f"more than {most} values in one item")
         try:
             return message.FromString(bytes(payload))
@@ -65,24 +62,29 @@ class Reader:
             text = value.string_value
             if text:
                 found[key] = clean_text(text, longest) if len(text) > longest or "\0" in text else text
+            elif number := value.int_value:
+                found[key] = number
             else:
-                found[key] = value.int_value or self.value(value, self._limits.max_depth)
+                found[key] = self.value(value, self._limits.max_depth)
         return found, max(dropped, 0)
 
     def value(self, value: AnyValue, depth: int) -> AttributeValue:
         """Return the Python value of an AnyValue; arrays and maps deeper than ``depth`` are ``None``."""
         which = value.WhichOneof("value")
-        if which == "string_value":
-            return clean_text(value.string_value, self._limits.max_value_chars)
+        if which in {"int_value", "bool_value"}:
+            return getattr(value, which)
         if which == "double_value":
             return safe_double(value.double_value)
+        if which == "string_value":
+            return clean_text(value.string_value, self._limits.max_value_chars)
         if which == "bytes_value":
             return value.bytes_value[: self._limits.max_value_chars]
+        return self._nested(value, which, depth) if depth else None
+
+    def _nested(self, value: AnyValue, which: str | None, depth: int) -> AttributeValue:
         if which == "array_value":
-            return self._array(value.array_value.values, depth) if depth else None
-        if which == "kvlist_value":
-            return self._map(value.kvlist_value.values, depth) if depth else None
-        return getattr(value, which) if which in {"int_value", "bool_value"} else None
+            return self._array(value.array_value.values, depth)
+        return self._map(value.kvlist_value.values, depth) if which == "kvlist_value" else None
 
     def _array(self, values: Sequence[AnyValue], depth: int) -> list[AttributeValue]:
         return [self.value(value, depth - 1) for value in values[: self._limits.max_elements]]

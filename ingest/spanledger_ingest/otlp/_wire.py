@@ -8,11 +8,14 @@ See https://protobuf.dev/programming-guides/encoding/.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from spanledger_ingest.errors import BadDataError, TooLargeError
 
 Buffer: TypeAlias = bytes | memoryview
+
+SUSPICIOUS_BYTES: Final = 64 * 1024
+"""A message this large may hold very many others: count them before memory is spent on it."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TRUNCATED = "protobuf message is truncated"
@@ -38,7 +41,11 @@ def fields(buffer: Buffer, budget: Budget) -> Iterator[tuple[int, memoryview]]:
         budget.left -= 1
         if budget.left < 0:
             raise TooLargeError("too many fields in one request: send smaller batches")
-        tag, position = _varint(view, position, end)
+        tag = view[position]
+        if tag < 128:
+            position += 1
+        else:
+            tag, position = _varint(view, position, end)
         wire_type = tag & 7
         if wire_type == _BYTES:
             length, position = _varint(view, position, end)
