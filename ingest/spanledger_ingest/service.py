@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from spanledger_analytics.records import Content
 from spanledger_ingest.api import build_app
-from spanledger_ingest.auth import Authenticator, KeyRing, StateDb, api_door, ingest_door, is_loopback, verifier_of
+from spanledger_ingest.auth import (
+    Audit,
+    Authenticator,
+    KeyRing,
+    StateDb,
+    api_door,
+    ingest_door,
+    is_loopback,
+    verifier_of,
+)
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
@@ -128,6 +137,7 @@ def build_service(settings: Settings) -> Service:
         otlp_routes=otlp_routes(intake),
         explain=prices.explain,
         authenticate=api_door(guard.authenticator),
+        audit=Audit(guard.state),
     )
     server = settings.server
     front = Front(app, GrpcReceiver(intake, server.host, server.grpc_port), server.host, server.port)

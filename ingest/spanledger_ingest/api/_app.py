@@ -11,13 +11,16 @@ from starlette.routing import BaseRoute, Route
 from spanledger_analytics.ports import SpanStore
 from spanledger_ingest.api import _problems
 from spanledger_ingest.api._auth import Authenticate, declared_scope, dev_mode
+from spanledger_ingest.api._content import audit_routes, content_routes
 from spanledger_ingest.api._docs import docs_routes
 from spanledger_ingest.api._headers import SecurityHeaders
 from spanledger_ingest.api._ledger import ledger_routes
 from spanledger_ingest.api._operations import operations_routes
+from spanledger_ingest.api._params import SqlReader
 from spanledger_ingest.api._prometheus import Metric
-from spanledger_ingest.api._query import SqlReader, query_routes
+from spanledger_ingest.api._query import query_routes
 from spanledger_ingest.api._traces import Price, trace_routes
+from spanledger_ingest.auth import Audit
 from spanledger_ingest.pipeline import Stats
 
 _DESCRIPTION: Final = (
@@ -38,6 +41,7 @@ def build_app(
     explain: Price | None = None,
     metrics: Callable[[], Iterable[Metric]] = tuple,
     authenticate: Authenticate = dev_mode,
+    audit: Audit | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -48,6 +52,7 @@ def build_app(
         explain: Says how the price of a call comes about.
         metrics: Further metrics for ``/metrics``.
         authenticate: Who a request comes from. By default everyone may read everything.
+        audit: Where it is written down who reads content.
 
     Raises:
         RuntimeError: a route of the API declares no scope.
@@ -62,11 +67,14 @@ def build_app(
         routes=list(otlp_routes),
     )
     app.state.authenticate = authenticate
+    app.state.audit = audit
     app.state.scopes = {("POST", route.path): _scope(route) for route in otlp_routes}
     app.add_middleware(SecurityHeaders)
     _problems.install(app)
-    for router in (ledger_routes(store), trace_routes(store, explain), query_routes(store)):
+    for router in (ledger_routes(store), trace_routes(store, explain), content_routes(store), query_routes(store)):
         _include(app, router, "/api/v1")
+    if audit is not None:
+        _include(app, audit_routes(audit), "/api/v1")
     _include(app, operations_routes(stats, metrics))
     _include(app, docs_routes())
     return app

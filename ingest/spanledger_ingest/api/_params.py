@@ -1,10 +1,13 @@
 """Query parameters: names that do not exist are refused, because a misspelt filter would silently show everything."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
+import pyarrow as pa
+from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from spanledger_analytics.errors import InvalidQueryError
@@ -29,6 +32,31 @@ def _time(text: object) -> object:
 
 
 Time = Annotated[datetime, BeforeValidator(_time)]
+
+
+TIMEOUT_S: Final = 10.0
+"""Longest that a statement may run."""
+
+TraceId = Annotated[str, Path(pattern="^[0-9a-fA-F]{32}$", description="32 hexadecimal digits")]
+
+
+class SqlReader(Protocol):
+    """A store that answers SQL."""
+
+    def run_sql(
+        self,
+        sql: str,
+        *,
+        owner_scope: str | None,
+        max_rows: int,
+        timeout_s: float,
+        permit: Callable[[frozenset[str]], None],
+    ) -> pa.Table:
+        """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``.
+
+        ``permit`` is called with the views that it reads before it does; what it raises is passed on.
+        """
+        ...
 
 
 class Params(BaseModel):
@@ -112,6 +140,20 @@ class SqlParams(QueryParams):
     """Parameters of ``GET /query``."""
 
     sql: Annotated[str, Field(description="one SELECT over the public views")]
+
+
+class AuditParams(BaseModel):
+    """Parameters of ``GET /audit``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
+    cursor: Annotated[str | None, Field(pattern="^[0-9]{1,18}$", description="next_cursor of the page before")] = None
+
+    @property
+    def before(self) -> int:
+        """The number that those wanted are below."""
+        return MAX_NS if self.cursor is None else int(self.cursor)
 
 
 def seconds_of(text: str) -> int:

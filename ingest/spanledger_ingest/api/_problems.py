@@ -16,6 +16,7 @@ from spanledger_analytics.errors import (
     SqlTooLargeError,
     StoreError,
 )
+from spanledger_ingest.auth import StateError
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ _STATUS: Final[dict[type[Exception], int]] = {
     SqlTooLargeError: 422,
     SqlTimeoutError: 504,
     StoreError: 503,
+    StateError: 503,
 }
 
 

@@ -1,20 +1,19 @@
 """Read-only SQL over the caller's rows."""
 
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import orjson
-import pyarrow as pa
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from spanledger_ingest.api._auth import requires
+from spanledger_ingest.api._content import permit_views
 from spanledger_ingest.api._json import page
 from spanledger_ingest.api._openapi import lists
-from spanledger_ingest.api._params import QueryParams, SqlParams
+from spanledger_ingest.api._params import TIMEOUT_S, QueryParams, SqlParams, SqlReader
 from spanledger_ingest.auth import Principal
 
 _MAX_BODY: Final = 128 * 1024
-_TIMEOUT_S: Final = 10.0
 _BODY: Final = {
     "requestBody": {
         "required": True,
@@ -29,33 +28,26 @@ _BODY: Final = {
 Analyst = Annotated[Principal, requires("query:sql")]
 
 
-class SqlReader(Protocol):
-    """A store that answers SQL."""
-
-    def run_sql(self, sql: str, *, owner_scope: str | None, max_rows: int, timeout_s: float) -> pa.Table:
-        """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``."""
-        ...
-
-
 def query_routes(store: SqlReader) -> APIRouter:
     """Return the routes of ``/query``."""
     router = APIRouter(prefix="/query", tags=["sql"])
     rows = lists({"type": "object", "description": "columns as selected"})
 
-    def answer(sql: str, limit: int, principal: Principal) -> Response:
-        found = store.run_sql(sql, owner_scope=principal.tenant, max_rows=limit, timeout_s=_TIMEOUT_S)
+    def answer(sql: str, limit: int, principal: Principal, request: Request) -> Response:
+        permit = permit_views(request, principal, sql)
+        found = store.run_sql(sql, owner_scope=principal.tenant, max_rows=limit, timeout_s=TIMEOUT_S, permit=permit)
         columns = [{"name": field.name, "type": str(field.type)} for field in found.schema]
         return page(found, columns=columns, truncated=bool(found.schema.metadata))
 
     @router.get("", responses=rows)
-    def query(params: Annotated[SqlParams, Query()], principal: Analyst) -> Response:
+    def query(request: Request, params: Annotated[SqlParams, Query()], principal: Analyst) -> Response:
         """Run one SELECT over the public views; it sees the caller's rows only."""
-        return answer(params.sql, params.limit, principal)
+        return answer(params.sql, params.limit, principal, request)
 
     @router.post("", responses=rows, openapi_extra=_BODY)
     async def post_query(request: Request, params: Annotated[QueryParams, Query()], principal: Analyst) -> Response:
         """Run one SELECT, sent as `{"sql": ...}`."""
-        return await run_in_threadpool(answer, await _statement(request), params.limit, principal)
+        return await run_in_threadpool(answer, await _statement(request), params.limit, principal, request)
 
     return router
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Response
 
 from spanledger_analytics import schema
 from spanledger_analytics.ports import CallKeys, SpanStore
@@ -13,12 +13,12 @@ from spanledger_analytics.records import Call
 from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response, rows_of
 from spanledger_ingest.api._openapi import lists, row
+from spanledger_ingest.api._params import TraceId
 from spanledger_ingest.auth import Principal
 from spanledger_ingest.settle import explain, settle
 
 Reader = Annotated[Principal, requires("read:traces")]
 Accountant = Annotated[Principal, requires("read:metrics")]
-TraceId = Annotated[str, Path(pattern="^[0-9a-fA-F]{32}$", description="32 hexadecimal digits")]
 Price = Callable[[Call], Any]
 
 _JSON_COLUMNS: Final = ("attributes", "resource", "scope", "events", "links")

@@ -2,7 +2,7 @@
 
 from spanledger_ingest.auth._audit import Audit, AuditEntry
 from spanledger_ingest.auth._authenticator import ANYBODY, Authenticator
-from spanledger_ingest.auth._doors import api_door, ingest_door, is_loopback, recorder
+from spanledger_ingest.auth._doors import api_door, ingest_door, is_loopback
 from spanledger_ingest.auth._errors import (
     AuthError,
     CredentialError,
@@ -37,7 +37,6 @@ __all__ = [
     "api_door",
     "ingest_door",
     "is_loopback",
-    "recorder",
     "scopes_of",
     "verifier_of",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spanledger_ingest.auth._roles import ALL_TENANTS, Principal
 from spanledger_ingest.auth._state import StateDb
 
 
@@ -39,6 +40,16 @@ class Audit:
         self._state.execute(
             "INSERT INTO audit (time, actor, tenant, action, detail, reason) VALUES (?, ?, ?, ?, ?, ?)",
             (int(self._clock()), actor, tenant, action, json.dumps(detail), reason),
+        )
+
+    def record(self, principal: Principal, action: str, detail: Mapping[str, Any], reason: str) -> None:
+        """Add a line about what somebody does with the tenant's data, or all tenants', that they may see.
+
+        Raises:
+            StateError: as :meth:`write`.
+        """
+        self.write(
+            principal.name, ALL_TENANTS if principal.tenant is None else principal.tenant, action, detail, reason
         )
 
     def read(self, tenant: str | None, *, before: int, limit: int) -> list[AuditEntry]:

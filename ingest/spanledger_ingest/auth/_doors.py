@@ -3,16 +3,15 @@
 import ipaddress
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from spanledger_ingest.auth._audit import Audit
 from spanledger_ingest.auth._authenticator import ANYBODY, Authenticator
 from spanledger_ingest.auth._errors import CredentialError, CredentialUnavailableError
-from spanledger_ingest.auth._roles import ALL_TENANTS, Principal
+from spanledger_ingest.auth._roles import Principal
 from spanledger_ingest.pipeline import Outcome
 
 _RETRY_SECONDS: Final = 1
@@ -69,14 +68,3 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def recorder(audit: Audit) -> Callable[[Principal, str, Mapping[str, Any], str], None]:
-    """Return what the API calls before somebody reads content."""
-
-    def record(principal: Principal, action: str, detail: Mapping[str, Any], reason: str) -> None:
-        if principal is not ANYBODY:
-            tenant = ALL_TENANTS if principal.tenant is None else principal.tenant
-            audit.write(principal.name, tenant, action, detail, reason)
-
-    return record

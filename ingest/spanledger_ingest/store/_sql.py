@@ -8,7 +8,7 @@ the transaction is read-only; the instance can reach no file, network or extensi
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
@@ -33,10 +33,22 @@ _QUOTED_VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _USER_ERRORS: Final = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.SequenceException)
 
 
+def anything(_used: frozenset[str]) -> None:
+    """Permit every view."""
+
+
 def run_sql(
-    cursor: duckdb.DuckDBPyConnection, sql: str, *, owner_scope: str | None, max_rows: int, timeout_s: float
+    cursor: duckdb.DuckDBPyConnection,
+    sql: str,
+    *,
+    owner_scope: str | None,
+    max_rows: int,
+    timeout_s: float,
+    permit: Callable[[frozenset[str]], None] = anything,
 ) -> pa.Table:
     """Return the result of one SELECT over the views, limited to the rows of ``owner_scope``.
+
+    ``permit`` is called with the views that it reads before it does; what it raises is passed on.
 
     Raises:
         SqlRefusedError: the text is not a plain read, or DuckDB finds a mistake in it.
@@ -46,6 +58,7 @@ def run_sql(
     text = _single(sql)
     with _limited(cursor, timeout_s), _explained(scoped=owner_scope is not None):
         used = check(_parse(cursor, text), _VIEWS, _system_names(cursor))
+        permit(used)
         scoped = owner_scope is not None and any(_VIEWS[name].scoped for name in used)
         where = " WHERE owner = $owner" if scoped else ""
         wrapped = _wrap(text, used, where, limit=max_rows + 1)

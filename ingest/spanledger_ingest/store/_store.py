@@ -1,7 +1,7 @@
 """The DuckDB span store."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from spanledger_ingest.store import _catalogue, _copy, _jobs, _prices, _retentio
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._retention import Expiry
-from spanledger_ingest.store._sql import run_sql
+from spanledger_ingest.store._sql import anything, run_sql
 from spanledger_ingest.store._wal import checkpoint_due, log_files
 
 _MIB: Final = 1024 * 1024
@@ -105,11 +105,18 @@ class DuckDBStore:
         return self._database.run(lambda cursor: _catalogue.rejections(cursor, owner))
 
     def run_sql(
-        self, sql: str, *, owner_scope: str | None = None, max_rows: int = 10_000, timeout_s: float = 10.0
+        self,
+        sql: str,
+        *,
+        owner_scope: str | None = None,
+        max_rows: int = 10_000,
+        timeout_s: float = 10.0,
+        permit: Callable[[frozenset[str]], None] = anything,
     ) -> pa.Table:
         """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``.
 
-        Rows beyond ``max_rows`` are left out, and the schema's metadata then has the key ``truncated``.
+        Rows beyond ``max_rows`` are left out, and the schema's metadata then has the key ``truncated``. ``permit`` is
+        called with the views that the statement reads before it does; what it raises is passed on.
 
         Raises:
             SqlRefusedError: the text is not a plain read of the views, or has a mistake.
@@ -118,7 +125,9 @@ class DuckDBStore:
         """
         with self._user_queries:
             return self._database.run(
-                lambda cursor: run_sql(cursor, sql, owner_scope=owner_scope, max_rows=max_rows, timeout_s=timeout_s),
+                lambda cursor: run_sql(
+                    cursor, sql, owner_scope=owner_scope, max_rows=max_rows, timeout_s=timeout_s, permit=permit
+                ),
                 retry=False,
             )
 
