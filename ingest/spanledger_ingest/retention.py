@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from spanledger_ingest.jobs import Job
 from spanledger_ingest.settings import RetentionConfig, SettingsError
 from spanledger_ingest.store import Expiry
 
@@ -152,6 +153,10 @@ class CompactingStore(Protocol):
         ...
 
 
+class _Store(ExpiringStore, CompactingStore, Protocol):
+    """A store that both jobs can work on."""
+
+
 class Compaction:
     """The job: rewrite the database when more than ``percent`` of a file of some size is unused."""
 
@@ -166,3 +171,17 @@ class Compaction:
             _log.info("the database is rewritten: %d of its %d bytes are unused", unused, total)
             _log.info("%d bytes were given back", self._store.compact())
         return False
+
+
+def retention_jobs(store: _Store, config: RetentionConfig) -> tuple[list[Job], Retention]:
+    """Return the jobs that the settings ask for, and the one of them that counts what it deletes.
+
+    Raises:
+        SettingsError: see :class:`Policy`.
+    """
+    retention = Retention(store, Policy(config))
+    interval = 60.0 * config.interval_minutes
+    jobs = [Job("retention", interval, retention.step)] if interval else []
+    if interval and config.compact_percent:
+        jobs.append(Job("compaction", interval, Compaction(store, config.compact_percent).step))
+    return jobs, retention

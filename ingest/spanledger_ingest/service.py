@@ -21,6 +21,7 @@ from spanledger_ingest.auth import (
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
+from spanledger_ingest.jobs import Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
@@ -28,9 +29,11 @@ from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read
 from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.http import otlp_routes
+from spanledger_ingest.retention import Policy, retention_jobs
 from spanledger_ingest.settings import MIB, Settings
 from spanledger_ingest.settle import related_keys, settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+from spanledger_ingest.telemetry import service_metrics
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +49,14 @@ class Service:
         intake: Intake,
         writer: Writer,
         authenticator: Authenticator,
+        jobs: Jobs,
         release: Callable[[], None],
     ) -> None:
         self.intake = intake
         self.writer = writer
         self._front = front
         self._authenticator = authenticator
+        self._jobs = jobs
         self._release = release
         self._running = False
 
@@ -68,6 +73,7 @@ class Service:
         except PortError:
             self._close()
             raise
+        self._jobs.start()
         self._running = True
         if not self._authenticator.required:
             _log.warning("no API key exists: whoever is on this machine may send and read everything")
@@ -81,6 +87,7 @@ class Service:
 
     def _close(self) -> None:
         self.intake.close()
+        self._jobs.stop(_DRAIN_SECONDS)
         if not self.writer.stop(_DRAIN_SECONDS):
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
         self._release()
@@ -104,6 +111,7 @@ def build_service(settings: Settings) -> Service:
         StoreError: the database cannot be opened.
     """
     prices = PriceBook.build(settings.prices.override)
+    Policy(settings.retention)  # refuse what cannot be meant before anything is opened
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
     try:
@@ -130,6 +138,8 @@ def build_service(settings: Settings) -> Service:
         decode=lambda request: read_request(request, limits)[0],
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
+    periodic, retention = retention_jobs(store, settings.retention)
+    jobs = Jobs(periodic, store)
     intake = Intake(journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits)
     app = build_app(
         store,
@@ -138,6 +148,7 @@ def build_service(settings: Settings) -> Service:
         explain=prices.explain,
         authenticate=api_door(guard.authenticator),
         audit=Audit(guard.state),
+        metrics=service_metrics(store, jobs, retention),
     )
     server = settings.server
     front = Front(app, GrpcReceiver(intake, server.host, server.grpc_port), server.host, server.port)
@@ -148,7 +159,7 @@ def build_service(settings: Settings) -> Service:
         guard.close()
         lock.close()
 
-    return Service(front, intake, writer, guard.authenticator, release)
+    return Service(front, intake, writer, guard.authenticator, jobs, release)
 
 
 class _Guard(NamedTuple):

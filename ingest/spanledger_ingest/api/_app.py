@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from spanledger_analytics.ports import SpanStore
 from spanledger_ingest.api import _problems
+from spanledger_ingest.api._admin import CareStore, admin_routes
 from spanledger_ingest.api._auth import Authenticate, declared_scope, dev_mode
 from spanledger_ingest.api._content import audit_routes, content_routes
 from spanledger_ingest.api._docs import docs_routes
@@ -29,7 +30,7 @@ _DESCRIPTION: Final = (
 )
 
 
-class ApiStore(SpanStore, SqlReader, Protocol):
+class ApiStore(SpanStore, SqlReader, CareStore, Protocol):
     """What the API needs of a store."""
 
 
@@ -71,7 +72,13 @@ def build_app(
     app.state.scopes = {("POST", route.path): _scope(route) for route in otlp_routes}
     app.add_middleware(SecurityHeaders)
     _problems.install(app)
-    for router in (ledger_routes(store), trace_routes(store, explain), content_routes(store), query_routes(store)):
+    for router in (
+        ledger_routes(store),
+        trace_routes(store, explain),
+        content_routes(store),
+        query_routes(store),
+        admin_routes(store),
+    ):
         _include(app, router, "/api/v1")
     if audit is not None:
         _include(app, audit_routes(audit), "/api/v1")

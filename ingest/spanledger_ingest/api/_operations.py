@@ -45,8 +45,10 @@ def _intake_metrics(stats: Stats) -> Iterable[Metric]:
     yield Metric("spanledger_requests_total", "counter", "OTLP requests by signal and outcome.", requests)
     accepted = [({"signal": signal}, n) for signal, n in stats.accepted_items.items()]
     yield Metric("spanledger_accepted_items_total", "counter", "Spans, log records and points taken.", accepted)
-    rejected = [({"signal": signal}, n) for signal, n in stats.rejected_items.items()]
-    yield Metric("spanledger_rejected_items_total", "counter", "Spans, log records and points refused.", rejected)
+    rejected = [({"signal": signal, "reason": reason}, n) for (signal, reason), n in stats.rejected_items.items()]
+    yield Metric(
+        "spanledger_rejected_items_total", "counter", "Spans, log records and points refused, by reason.", rejected
+    )
     yield Metric.single(
         "spanledger_foreign_items_total",
         "counter",
@@ -69,3 +71,5 @@ def _intake_metrics(stats: Stats) -> Iterable[Metric]:
     )
     yield Metric.single("spanledger_dead_letters_total", "counter", "Rejections stored.", writer.dead_letters)
     yield Metric.single("spanledger_store_failures_total", "counter", "Failed tries to store.", writer.store_failures)
+    commits = writer.commit_seconds.distribution()
+    yield Metric.histogram("spanledger_commit_seconds", "How long the store takes for a batch.", commits)

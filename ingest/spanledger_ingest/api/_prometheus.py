@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge"]
+from spanledger_ingest.pipeline import Distribution
+
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,21 @@ class Metric:
     kind: Kind
     help: str
     samples: Sequence[tuple[Mapping[str, str], float]]
+    suffixes: Sequence[str] = ()
+    """What follows the name in each sample of a histogram."""
 
     @classmethod
     def single(cls, name: str, kind: Kind, help_: str, value: float) -> "Metric":
         """Return a family of one sample without labels."""
         return cls(name, kind, help_, [({}, value)])
+
+    @classmethod
+    def histogram(cls, name: str, help_: str, found: Distribution) -> "Metric":
+        """Return the family of a distribution without labels."""
+        bounds = [*(repr(bound) for bound in found.bounds), "+Inf"]
+        buckets = [({"le": bound}, count) for bound, count in zip(bounds, found.cumulative, strict=True)]
+        samples = [*buckets, ({}, found.sum), ({}, found.count)]
+        return cls(name, "histogram", help_, samples, [*["_bucket"] * len(buckets), "_sum", "_count"])
 
 
 def render(metrics: Iterable[Metric]) -> str:
@@ -30,9 +42,11 @@ def render(metrics: Iterable[Metric]) -> str:
 def _lines(metric: Metric) -> Iterable[str]:
     yield f"# HELP {metric.name} {_escape(metric.help)}"
     yield f"# TYPE {metric.name} {metric.kind}"
-    for labels, value in metric.samples:
+    suffixes = metric.suffixes or [""] * len(metric.samples)
+    for (labels, value), suffix in zip(metric.samples, suffixes, strict=True):
         inside = ",".join(f'{name}="{_escape_label(text)}"' for name, text in labels.items())
-        yield f"{metric.name}{{{inside}}} {value}" if inside else f"{metric.name} {value}"
+        name = metric.name + suffix
+        yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
 
 
 def _escape(text: str) -> str:

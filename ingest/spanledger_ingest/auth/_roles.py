@@ -18,6 +18,7 @@ Scope: TypeAlias = Literal[
     "ops:read",
     "audit:read",
     "admin:keys",
+    "admin:data",
     "erase",
 ]
 """``public`` needs no credential; the rest are granted to a principal."""
@@ -36,13 +37,13 @@ ROLES: Final[Mapping[Role, frozenset[str]]] = {
     "engineer": _ENGINEER,
     "sre": _SRE,
     "compliance": _ENGINEER | {"read:content", "audit:read", "erase"},
-    "admin": _SRE | {"audit:read", "admin:keys", "erase"},
+    "admin": _SRE | {"audit:read", "admin:keys", "admin:data", "erase"},
 }
 
 EXTRA_SCOPES: Final[frozenset[str]] = frozenset().union(*ROLES.values())
 """What can be granted to a key beside its role."""
 
-_WHOLE_SERVICE: Final[frozenset[str]] = frozenset({"ops:read", "admin:keys"})
+_WHOLE_SERVICE: Final[frozenset[str]] = frozenset({"ops:read", "admin:keys", "admin:data"})
 """Scopes over what belongs to no single tenant."""
 
 ALL_TENANTS: Final = ANY

@@ -72,6 +72,7 @@ class Builder:
         """Note that ``count`` items are not taken, and why. ``size`` is in bytes, 0 if unknown."""
         decoded = self.decoded
         decoded.rejected += count
+        decoded.reasons[reason] += count
         if len(decoded.rejections) < self.limits.max_kept_rejections:
             service = resource.attributes.get("service.name")
             decoded.rejections.append(

@@ -1,5 +1,6 @@
 """What a decoded request is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
@@ -24,6 +25,8 @@ class Decoded:
     items: list[Item] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """The rejected items by reason; reasons are texts of ours, so there are few."""
     warning: str = ""
     foreign: int = 0
 

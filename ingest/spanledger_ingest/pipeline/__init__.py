@@ -1,5 +1,6 @@
 """The pipeline: intake up to the acknowledgement, writer from there to the store."""
 
+from spanledger_ingest.pipeline._histogram import Distribution, Histogram
 from spanledger_ingest.pipeline._intake import Authenticate, Intake, Kind, Outcome, Stats, dev_mode, read_request
 from spanledger_ingest.pipeline._steps import NormalisedLog, NormalisedSpan, Steps
 from spanledger_ingest.pipeline._storing import WriterConfig, WriterStats
@@ -7,6 +8,8 @@ from spanledger_ingest.pipeline._writer import Writer
 
 __all__ = [
     "Authenticate",
+    "Distribution",
+    "Histogram",
     "Intake",
     "Kind",
     "NormalisedLog",

@@ -59,6 +59,9 @@ Authenticate: TypeAlias = Callable[[Mapping[str, str]], str | Outcome]
 the refusal to answer with."""
 
 SUCCESS: Final = Outcome("success")
+_MOST_REASONS: Final = 100
+"""Reasons told apart in the metrics; there are some twenty today."""
+_OTHER: Final = "other"
 _SHORT: Final = 1
 _LONGER: Final = 2
 """Seconds. The stock exporters give up ten seconds after the first try: a longer wait is a loss."""
@@ -75,7 +78,8 @@ class Stats:
 
     requests: Mapping[tuple[Signal, Kind], int]
     accepted_items: Mapping[Signal, int]
-    rejected_items: Mapping[Signal, int]
+    rejected_items: Mapping[tuple[Signal, str], int]
+    """By signal and reason."""
     received_bytes: int
     writer: WriterStats
     backlog_bytes: int
@@ -126,7 +130,7 @@ class Intake:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[Signal, Kind]] = Counter()
         self._accepted: Counter[Signal] = Counter()
-        self._rejected: Counter[Signal] = Counter()
+        self._rejected: Counter[tuple[Signal, str]] = Counter()
         self._received_bytes = 0
         self._foreign = 0
         self._closing = False
@@ -220,9 +224,15 @@ class Intake:
             await asyncio.wrap_future(done)
         with self._lock:
             self._accepted[request.signal] += len(decoded.items)
-            self._rejected[request.signal] += decoded.rejected
+            self._count_rejected(request.signal, decoded)
             self._foreign += decoded.foreign
         return _answer(decoded)
+
+    def _count_rejected(self, signal: Signal, decoded: Decoded) -> None:
+        untold = decoded.rejected - decoded.reasons.total()
+        for reason, count in (decoded.reasons + Counter({_OTHER: untold})).items():
+            known = (signal, reason) in self._rejected or len(self._rejected) < _MOST_REASONS
+            self._rejected[signal, reason if known else _OTHER] += count
 
     def _read(self, request: Received) -> tuple[Decoded, int]:
         return read_request(request, self.limits)

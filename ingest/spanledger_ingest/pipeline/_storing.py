@@ -2,13 +2,15 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spanledger_analytics.errors import StoreError, StoreReopenedError
-from spanledger_analytics.ports import SpanStore
+from spanledger_analytics.ports import Receipt, SpanStore
 from spanledger_analytics.records import Batch
+from spanledger_ingest.pipeline._histogram import Histogram
 from spanledger_ingest.pipeline._process import Work, process, where, with_dead_letter
 from spanledger_ingest.pipeline._steps import Steps
 
@@ -52,6 +54,8 @@ class WriterStats:
     replayed_requests: int = 0
     spilled_requests: int = 0
     """Requests that waited in the journal only, because memory was full."""
+    commit_seconds: Histogram = field(default_factory=Histogram)
+    """How long the store took for each batch."""
 
 
 class AbandonedError(Exception):
@@ -107,7 +111,7 @@ class Storing:
         def attempt() -> Exception | None:
             try:
                 batch = process(work, self._store, self._steps)
-                receipt = self._store.append(batch)
+                receipt = self._timed_append(batch)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - the worker loop: no item may stop it
@@ -118,6 +122,12 @@ class Storing:
             return None
 
         return self.retrying(attempt)
+
+    def _timed_append(self, batch: Batch) -> Receipt:
+        began = time.monotonic()
+        receipt = self._store.append(batch)
+        self._stats.commit_seconds.observe(time.monotonic() - began)
+        return receipt
 
     def retrying(self, action: Callable[[], _T]) -> _T:
         """Do something with the store until it succeeds, with growing waits.
