@@ -135,7 +135,7 @@ def build_service(settings: Settings) -> Service:
         store,
         journal,
         steps,
-        decode=lambda request: read_request(request, limits)[0],
+        decode=lambda request: read_request(request, limits),
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
     periodic, retention = retention_jobs(store, settings.retention)

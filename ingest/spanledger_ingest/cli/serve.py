@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
             "store": {"data": options.data},
         },
     )
+    from spanledger_ingest.runtime import tune  # noqa: PLC0415 - for the service alone
     from spanledger_ingest.service import build_service  # noqa: PLC0415 - heavy, and not needed for --help
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     service = build_service(settings)
+    tune()
     service.start()
     try:
         for listener in service.listeners():

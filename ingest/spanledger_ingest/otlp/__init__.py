@@ -6,13 +6,24 @@ JSON and protobuf of the same telemetry decode to equal values. A bad item costs
 from typing import Final
 
 from spanledger_ingest.otlp._build import Builder
+from spanledger_ingest.otlp._check import count_sound_spans
 from spanledger_ingest.otlp._decoded import Decoded, Encoding, Item, Signal
 from spanledger_ingest.otlp._inflate import inflate
 from spanledger_ingest.otlp._json_signals import decode_json
 from spanledger_ingest.otlp._limits import Limits
 from spanledger_ingest.otlp._protobuf_signals import decode_protobuf
 
-__all__ = ["DEFAULT_LIMITS", "Decoded", "Encoding", "Item", "Limits", "Signal", "decode", "inflate"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Decoded",
+    "Encoding",
+    "Item",
+    "Limits",
+    "Signal",
+    "count_sound_spans",
+    "decode",
+    "inflate",
+]
 
 DEFAULT_LIMITS: Final = Limits()
 

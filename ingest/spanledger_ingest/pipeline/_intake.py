@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from spanledger_analytics.records import Rejection
 from spanledger_ingest import tenancy
@@ -21,7 +21,7 @@ from spanledger_ingest.errors import (
     UnsupportedEncodingError,
 )
 from spanledger_ingest.journal import Journal, Received
-from spanledger_ingest.otlp import DEFAULT_LIMITS, Decoded, Encoding, Limits, Signal, decode, inflate
+from spanledger_ingest.otlp import DEFAULT_LIMITS, Decoded, Encoding, Limits, Signal, count_sound_spans, decode, inflate
 from spanledger_ingest.pipeline._process import where
 from spanledger_ingest.pipeline._storing import WriterStats
 from spanledger_ingest.pipeline._writer import Writer
@@ -132,7 +132,6 @@ class Intake:
         self._accepted: Counter[Signal] = Counter()
         self._rejected: Counter[tuple[Signal, str]] = Counter()
         self._received_bytes = 0
-        self._foreign = 0
         self._closing = False
 
     def admit(self, headers: Mapping[str, str]) -> str | Outcome:
@@ -215,17 +214,19 @@ class Intake:
             return Outcome("overloaded", "the service is stopping", retry_after=_LONGER)
         if len(request.body) > _IN_THREAD_BYTES or request.content_encoding:
             loop = asyncio.get_running_loop()
-            decoded, size = await loop.run_in_executor(self._pool, self._read, request)
+            judged = await loop.run_in_executor(self._pool, self._read, request)
         else:
-            decoded, size = self._read(request)
-        if decoded.count:
+            judged = self._read(request)
+        if judged.items:
             writer = self._writer
-            done = self._journal.append(request, lambda entry: writer.enqueue(entry, decoded, size))
+            done = self._journal.append(
+                request, lambda entry: writer.enqueue(entry, judged.items, judged.decoded, judged.size)
+            )
             await asyncio.wrap_future(done)
+        decoded = judged.decoded or Decoded(signal=request.signal)
         with self._lock:
-            self._accepted[request.signal] += len(decoded.items)
+            self._accepted[request.signal] += judged.items - decoded.rejected
             self._count_rejected(request.signal, decoded)
-            self._foreign += decoded.foreign
         return _answer(decoded)
 
     def _count_rejected(self, signal: Signal, decoded: Decoded) -> None:
@@ -234,8 +235,14 @@ class Intake:
             known = (signal, reason) in self._rejected or len(self._rejected) < _MOST_REASONS
             self._rejected[signal, reason if known else _OTHER] += count
 
-    def _read(self, request: Received) -> tuple[Decoded, int]:
-        return read_request(request, self.limits)
+    def _read(self, request: Received) -> "_Judged":
+        plain = inflate(request.body, request.content_encoding, self.limits.max_body_bytes)
+        if request.signal == "traces" and request.encoding == "protobuf" and not tenancy.is_gateway(request.owner):
+            count = count_sound_spans(plain, self.limits)
+            if count is not None:
+                return _Judged(count, None, len(plain))
+        decoded = _decoded(request, plain, self.limits)
+        return _Judged(decoded.count, decoded, len(plain))
 
     def _refuse(self, request: Received, error: IngestError) -> Outcome:
         kind: Kind = "bad_data"
@@ -269,7 +276,7 @@ class Intake:
                 journal_stored=self._journal.stored,
                 damages=len(self._journal.damages),
                 ready=self._writer.ready and not self._closing,
-                foreign_items=self._foreign,
+                foreign_items=self._writer.stats.foreign_items,
             )
 
     def close(self) -> None:
@@ -278,19 +285,32 @@ class Intake:
         self._pool.shutdown(wait=True)
 
 
-def read_request(request: Received, limits: Limits) -> tuple[Decoded, int]:
-    """Decompress and decode a request; also return the size of its decompressed body.
+class _Judged(NamedTuple):
+    """What is known of a request when it is acknowledged."""
+
+    items: int
+    decoded: Decoded | None
+    """``None`` if decoding will certainly take all of them, and can wait until they are stored."""
+    size: int
+    """Of the decompressed body."""
+
+
+def read_request(request: Received, limits: Limits) -> Decoded:
+    """Decompress and decode a request.
 
     Raises:
         BadDataError: it cannot be read.
         TooLargeError: it exceeds the limits.
         UnsupportedEncodingError: its content encoding is not read here.
     """
-    plain = inflate(request.body, request.content_encoding, limits.max_body_bytes)
+    return _decoded(request, inflate(request.body, request.content_encoding, limits.max_body_bytes), limits)
+
+
+def _decoded(request: Received, plain: bytes, limits: Limits) -> Decoded:
     owner = tenancy.label(request.owner)
     decoded = decode(request.signal, plain, request.encoding, owner, limits=limits, received_ns=request.received_ns)
     tenancy.assign(decoded, request.owner, limits.max_kept_rejections)
-    return decoded, len(plain)
+    return decoded
 
 
 def _answer(decoded: Decoded) -> Outcome:

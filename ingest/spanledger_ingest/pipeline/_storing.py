@@ -49,6 +49,8 @@ class WriterStats:
     stored_logs: int = 0
     stored_metrics: int = 0
     dead_letters: int = 0
+    foreign_items: int = 0
+    """Items that named another tenant than their credential does."""
     store_failures: int = 0
     replays: int = 0
     replayed_requests: int = 0

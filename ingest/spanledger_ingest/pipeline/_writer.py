@@ -115,13 +115,21 @@ class Writer:
         """Wait until the replay is done; tell whether it is."""
         return self._ready.wait(timeout)
 
-    def enqueue(self, entry: Entry, decoded: Decoded, size: int) -> None:
-        """Take a journaled request. Called in the order of offsets. ``size`` is that of the decompressed body."""
+    def enqueue(self, entry: Entry, count: int, decoded: Decoded | None, size: int) -> None:
+        """Take a journaled request. Called in the order of offsets.
+
+        Args:
+            entry: where it is.
+            count: of its items.
+            decoded: what is in it, if that is known already.
+            size: of the decompressed body.
+        """
         with self._change:
-            spill = self._memory + size > self._config.memory_bytes
-            self._add(_Pending(entry.offset, entry.end, decoded.count, size, None if spill else decoded, _now()))
-            self.stats.spilled_requests += spill
-            self._memory += 0 if spill else size
+            if decoded is not None and self._memory + size > self._config.memory_bytes:
+                decoded = None
+                self.stats.spilled_requests += 1
+            self._add(_Pending(entry.offset, entry.end, count, size, decoded, _now()))
+            self._memory += size if decoded is not None else 0
 
     def reject(self, rejection: Rejection) -> None:
         """Take a dead letter of a request that was refused as a whole; it is lost if the process dies before long."""
@@ -213,17 +221,22 @@ class Writer:
                 return
 
     def _replay_once(self) -> None:
+        end = self._journal.end
+        position = self._storing.retrying(self._store.journal_position)
         group = _Group(self._config)
-        for entry in self._journal.replay(self._storing.retrying(self._store.journal_position)):
+        for entry in self._journal.replay(position):
             decoded = self._decode_again(entry.received)
             group.add(_Pending(entry.offset, entry.end, decoded.count, len(entry.received.body), decoded, _now()))
             self.stats.replayed_requests += 1
-            self._read_to = entry.end
+            self._read_to = position = entry.end
             if group.is_full:
                 self._store_group(group.members)
                 group = _Group(self._config)
         if group.members:
             self._store_group(group.members)
+        if position < end:  # behind the last request there is only what a crash left: do not read that again
+            self._storing.store(Work(position=end))
+            self._journal.note_stored(end)
 
     def _next_group(self) -> list[_Pending] | None:
         """Return what shares the next transaction, nothing if nothing came for long, ``None`` when all is done."""
@@ -252,6 +265,7 @@ class Writer:
             decoded = pending.decoded or self._read_again(pending.offset)
             items.extend(decoded.items)
             rejections.extend(decoded.rejections)
+            self.stats.foreign_items += decoded.foreign
         position = max(pending.end for pending in group)
         self._storing.store(Work(items=items, rejections=rejections, position=None if position < 0 else position))
         if position >= 0:

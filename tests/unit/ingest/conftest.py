@@ -188,7 +188,7 @@ def start_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         store = store or FakeStore()
         log = Journal(directory / "journal", stored_position=store.position, config=journal)
         config = writer or WriterConfig(commit_seconds=30, first_retry_seconds=0.001, last_retry_seconds=0.002)
-        thread = Writer(cast("Any", store), log, steps, lambda request: read_request(request, limits)[0], config)
+        thread = Writer(cast("Any", store), log, steps, lambda request: read_request(request, limits), config)
         taker = Intake(log, thread, limits=limits, authenticate=authenticate, clock=lambda: NOW_NS, **intake)
         rig = Rig(directory, store, log, thread, taker)
         if run:
