@@ -17,9 +17,10 @@ class Dialect:
 
     ``exclusive_input`` names the providers for which this family reports input tokens without the cached ones although
     the conventions want totals. ``estimated_unless`` is an attribute without which its token counts are its own guess.
-    ``opening_unless`` lists attributes of which a successful call has at least one; a span with none of them is only
-    the opening half of a stream, whose other half follows as a span of its own. ``detaches`` says that a client's span
-    may start a trace of its own although a framework's span of the same family is open around it.
+    ``answered_by`` lists beginnings of names of which a successful call has at least one; a span without is no call but
+    a step of one: its preparation, or the opening half of a stream whose other half follows as a span of its own.
+    ``detaches`` says that a client's span may start a trace of its own although a framework's span of the same family
+    is open around it.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Dialect:
     marker: str | None = None
     exclusive_input: frozenset[str] = frozenset()
     estimated_unless: tuple[str, str] | None = None
-    opening_unless: tuple[str, ...] = ()
+    answered_by: tuple[str, ...] = ()
     detaches: bool = False
 
 
@@ -38,15 +39,17 @@ DIALECTS: tuple[Dialect, ...] = (
                                           "opentelemetry.instrumentation.botocore.bedrock-runtime")),
     Dialect(name="openai_v2", rank=0, scopes=("opentelemetry.instrumentation.openai_v2",)),
     Dialect(name="native_sdk", rank=1, scopes=("com.anthropic.sdk.", "mistralai_sdk", "com.openai.sdk.")),
+    Dialect(name="openinference", rank=2, scopes=("openinference.instrumentation.llama_index",), detaches=True,
+            answered_by=("llm.token_count.", "llm.finish_reason", "llm.output_messages.", "embedding.embeddings.",
+                         "reranker.output_documents.")),
     Dialect(name="openinference", rank=2, scopes=("openinference.", "@arizeai/openinference"), detaches=True),
     Dialect(name="openlit", rank=4, scopes=("openlit.", "openlit"),
             exclusive_input=frozenset(("anthropic", "aws.bedrock")),
             estimated_unless=("openlit.instrumentation.openai", "gen_ai.usage.cache_read.input_tokens")),
     Dialect(name="pydantic_ai", rank=4, scopes=("pydantic-ai",)),
     Dialect(name="logfire", rank=4, scopes=("logfire",),
-            opening_unless=("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.raw",
-                            "gen_ai.response.id", "gen_ai.output.messages", "gen_ai.response.finish_reasons",
-                            "response_data")),
+            answered_by=("gen_ai.usage.", "gen_ai.response.id", "gen_ai.output.messages",
+                         "gen_ai.response.finish_reasons", "response_data")),
     Dialect(name="litellm", rank=5, scopes=("litellm",)),
     Dialect(name="langfuse", rank=5, scopes=("langfuse",)),
     Dialect(name="vercel", rank=4, scopes=("gen_ai",)),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from spanledger_analytics.records import Attributes, CallFacts, Span, Usage
+from spanledger_analytics.records import Attributes, CallFacts, FinishReason, Span, Usage
 from spanledger_ingest.normalise import _aliases as alias
 from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_of
 from spanledger_ingest.normalise._sources import Attr, EventAttr, FirstEvent, Reader
@@ -28,7 +28,7 @@ def facts_of(span: Span) -> CallFacts | None:
     if operation is None or operation.role == "none":
         return None
     dialect = dialect_of(span.scope, span.attributes)
-    if span.status != "error" and _is_opening(dialect, span):
+    if dialect.answered_by and span.status != "error" and not _is_answered(dialect, span):
         return None
     found = _read(span)
     usage = usage_of(found, _provider(found, span.scope.name), dialect)
@@ -46,8 +46,8 @@ def tenant_of(span: Span) -> str | None:
     return next((clean for rule in _TENANT if (clean := rule.convert(rule.source.read(reader))) is not None), None)
 
 
-def _is_opening(dialect: Dialect, span: Span) -> bool:
-    return bool(dialect.opening_unless) and not any(name in span.attributes for name in dialect.opening_unless)
+def _is_answered(dialect: Dialect, span: Span) -> bool:
+    return any(name.startswith(dialect.answered_by) for name in span.attributes)
 
 
 def _is_rollup(operation: Operation, span: Span, usage: Usage) -> bool | None:
@@ -125,7 +125,7 @@ def _build(
     failed = span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
     spoke = usage != Usage() or "response_id" in found
     get = found.get
-    raw, stream, response_id = get("finish_reasons_raw", ()), get("stream"), get("response_id")
+    stream, response_id = get("stream"), get("response_id")
     tier, http_status, error_type = _tier(found), *_outcome(span, found, failed=failed)
     return CallFacts(
         owner=span.owner,
@@ -154,8 +154,8 @@ def _build(
         service_tier=tier,
         batch=get("batch", False) or tier == "batch",
         reported_cost_usd=get("reported_cost_usd") if get("cost_currency") in _USD else None,
-        finish_reason=alias.finish_reason(raw) or ("error" if failed else None),
-        finish_reasons_raw=raw,
+        finish_reason=_finish(found, failed=failed),
+        finish_reasons_raw=get("finish_reasons_raw", ()),
         stream=stream,
         ttft_ns=get("ttft_ns", get("ttft_of_stream_ns") if stream else None),
         status="error" if failed else "ok",
@@ -178,6 +178,14 @@ def _outcome(span: Span, found: dict[str, Any], *, failed: bool) -> tuple[int | 
     if error_type is None:
         error_type = str(http) if http is not None else _OTHER_ERROR
     return http, error_type
+
+
+def _finish(found: dict[str, Any], *, failed: bool) -> FinishReason | None:
+    if "aborted" in found:
+        return "error"
+    told = found.get("finish_reason")
+    by_us = None if told is None else alias.finish_reason_of(told)
+    return alias.finish_reason(found.get("finish_reasons_raw", ())) or by_us or ("error" if failed else None)
 
 
 def _model(name: str | None, provider: str | None) -> str | None:

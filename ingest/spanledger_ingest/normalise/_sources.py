@@ -105,6 +105,26 @@ def python_repr(name: str, *paths: str) -> Json:
     return Json(name, *paths, parse=parse_repr)
 
 
+class Holds:
+    """A word that stands for an item of a list inside JSON: one whose ``key`` is ``value``."""
+
+    __slots__ = ("key", "needs", "path", "value", "word")
+
+    def __init__(self, name: str, path: str, key: str, value: str, word: str) -> None:
+        self.needs = name
+        self.path = _path(path)
+        self.key = key
+        self.value = value
+        self.word = word
+
+    def read(self, reader: Reader) -> Any:
+        """Return the word if the list holds such an item."""
+        items = _follow(reader.document(self.needs, parse_json), self.path)
+        if not isinstance(items, list):
+            return None
+        return self.word if any(isinstance(item, dict) and item.get(self.key) == self.value for item in items) else None
+
+
 @dataclass(frozen=True, slots=True)
 class OnError:
     """An attribute that has this meaning on failed spans only."""

@@ -15,6 +15,7 @@ from spanledger_ingest.normalise._sources import (
     Attr,
     EventAttr,
     FirstEvent,
+    Holds,
     Json,
     OnError,
     Resource,
@@ -110,6 +111,7 @@ FIELDS: tuple[Field, ...] = (
         Json(_OI_OUT, "model", "data.model", "model_version", "generations.0.0.generation_info.model_name",
              f"{_LC}.model_name", "llm_output.model_name"),
         "ai.response.model", "langfuse.observation.model.name", "llm.model_name", "embedding.model_name",
+        "reranker.model_name",
     ), to.text),
     Field("response_id", (
         Unless("gen_ai.response.id", other="litellm.call_id"), "ai.response.id",
@@ -216,8 +218,16 @@ FIELDS: tuple[Field, ...] = (
         EventAttr("gen_ai.choice", "finish_reason"),
         Json(_OI_OUT, "choices.0.finish_reason", "data.choices.0.finish_reason", "candidates.0.finish_reason",
              "stop_reason", "finish_reason", "done_reason", "generations.0.0.generation_info.finish_reason",
-             f"{_LC}.finish_reason", f"{_LC}.stop_reason", "incomplete_details.reason", "status"),
+             f"{_LC}.finish_reason", f"{_LC}.stop_reason", f"{_LC}.done_reason", "incomplete_details.reason",
+             f"{_LC}.incomplete_details.reason", "prompt_feedback.block_reason"),
+        # The Responses API says "completed" of tool calls, too.
+        Holds(_OI_OUT, "output", "type", "function_call", "tool_calls"),
+        Holds(_OI_OUT, "generations.0.0.message.kwargs.tool_calls", "type", "tool_call", "tool_calls"),
+        Json(_OI_OUT, "status", f"{_LC}.status"),
     ), to.words),
+    # What our own instrumentation made of it: it saw streams that the instrumentations do not finish.
+    Field("finish_reason", ("spanledger.finish_reason",), to.text),
+    Field("aborted", ("spanledger.stream.aborted",), to.is_true),
     Field("stream", (
         "gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming", "llm.request.stream",
         *((name, _streamed) for name in (

@@ -19,7 +19,7 @@ def usage_of(found: dict[str, Any], provider: str | None, dialect: Dialect) -> U
     if _says_nothing(found):
         return Usage()
     reading, writing = found.get("cache_read"), found.get("cache_write")
-    total_input = _with_cache(found.get("input"), (reading or 0) + (writing or 0), provider, dialect)
+    total_input = _with_cache(_input(found), (reading or 0) + (writing or 0), provider, dialect)
     output, reasoning = _with_reasoning(found, total_input, provider)
     hour = found.get("cache_write_1h")
     return Usage(
@@ -49,6 +49,14 @@ def source_of(usage: Usage, attributes: Attributes, scope_name: str, dialect: Di
 def _says_nothing(found: dict[str, Any]) -> bool:
     # LiteLLM writes 0/0 for streams whose provider sent no usage; no model call takes zero tokens in.
     return not found.get("input") and not found.get("output")
+
+
+def _input(found: dict[str, Any]) -> int | None:
+    # An answer to nothing: LangChain loses what Anthropic says of the input at the start of a stream.
+    missed = (
+        found.get("input") == 0 and found.get("output") and not (found.get("cache_read") or found.get("cache_write"))
+    )
+    return None if missed else found.get("input")
 
 
 def _with_cache(total: int | None, cached: int, provider: str | None, dialect: Dialect) -> int | None:

@@ -286,6 +286,61 @@ def test_the_opening_half_of_a_logfire_stream_is_no_call() -> None:
     assert facts(chat(), scope=Scope("logfire.openai"), status="error").status == "error"
 
 
+LLAMA_INDEX = Scope("openinference.instrumentation.llama_index")
+
+
+def test_a_step_of_llama_index_that_got_no_answer_is_no_call() -> None:
+    asked = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.tools.0.tool.json_schema": "{}"}
+    assert normalise(make(asked, scope=LLAMA_INDEX)).facts is None
+    assert facts(asked, scope=LLAMA_INDEX, status="error").status == "error"
+    assert facts(asked | {"llm.finish_reason": "stop"}, scope=LLAMA_INDEX).finish_reason == "stop"
+    assert facts(asked | {"llm.output_messages.0.message.role": "assistant"}, scope=LLAMA_INDEX).status == "ok"
+    assert facts(asked, scope=Scope("openinference.instrumentation.openai")).finish_reason is None
+
+
+LANGCHAIN_OUT = '{"generations": [[{"message": {"kwargs": {"tool_calls": %s, "response_metadata": %s}}}]]}'
+
+
+@pytest.mark.parametrize(
+    ("output", "raw", "reason"),
+    [
+        ('{"status": "completed", "output": [{"type": "message"}]}', "completed", "stop"),
+        ('{"status": "completed", "output": [{"type": "function_call"}]}', "tool_calls", "tool_call"),
+        (
+            '{"incomplete_details": {"reason": "max_output_tokens"}, "output": [{"type": "function_call"}]}',
+            "max_output_tokens",
+            "length",
+        ),
+        ('{"status": "failed", "output": "?"}', "failed", "error"),
+        (LANGCHAIN_OUT % ("[]", '{"status": "completed"}'), "completed", "stop"),
+        (LANGCHAIN_OUT % ('[{"type": "tool_call"}]', '{"status": "completed"}'), "tool_calls", "tool_call"),
+        (
+            LANGCHAIN_OUT % ("[]", '{"incomplete_details": {"reason": "content_filter"}}'),
+            "content_filter",
+            "content_filter",
+        ),
+        (LANGCHAIN_OUT % ("[]", '{"done_reason": "length"}'), "length", "length"),
+        ('{"prompt_feedback": {"block_reason": "PROHIBITED_CONTENT"}}', "PROHIBITED_CONTENT", "content_filter"),
+    ],
+)
+def test_the_end_of_a_call_is_read_off_the_response(output: str, raw: str, reason: str) -> None:
+    found = facts({"openinference.span.kind": "LLM", "output.value": output})
+    assert (found.finish_reasons_raw, found.finish_reason) == ((raw,), reason)
+
+
+def test_our_own_instrumentation_knows_the_end_of_streams() -> None:
+    assert facts(chat(**{"spanledger.finish_reason": "length"})).finish_reason == "length"
+    stopped = {"gen_ai.response.finish_reasons": ["stop"], "spanledger.stream.aborted": True}
+    assert facts(chat(**stopped)).finish_reason == "error"
+    assert facts(chat(**stopped | {"spanledger.stream.aborted": False})).finish_reason == "stop"
+    assert facts(chat(**{"spanledger.finish_reason": "nonsense"})).finish_reason is None
+
+
+def test_a_reranker_names_one_model() -> None:
+    found = facts({"openinference.span.kind": "RERANKER", "reranker.model_name": "rerank-v3.5"})
+    assert (found.operation, found.request_model, found.response_model) == ("rerank", "rerank-v3.5", "rerank-v3.5")
+
+
 def test_ids_made_up_by_frameworks_are_no_ids() -> None:
     assert facts(chat(**{"gen_ai.response.id": "lc_run--1"})).response_id is None
     assert facts(chat(**{"gen_ai.response.id": "u-1", "litellm.call_id": "u-1"})).response_id is None

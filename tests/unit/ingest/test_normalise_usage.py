@@ -52,6 +52,13 @@ def test_token_counts_are_whole_numbers_or_nothing(value: Any, count: int | None
     assert (usage.input, usage.output) == (5, count)
 
 
+def test_an_answer_to_no_input_means_that_the_input_was_missed() -> None:
+    found = facts(chat(**tokens(input_tokens=0, output_tokens=17)))
+    assert (found.usage.input, found.usage.output, found.usage_source) == (None, 17, "provider")
+    cached = facts(chat(**tokens(input_tokens=0, output_tokens=17, cache_read__input_tokens=100))).usage
+    assert (cached.input, cached.cache_read) == (100, 100)
+
+
 def test_missing_usage_is_unknown_and_zero_zero_is_missing() -> None:
     assert facts(chat()).usage_source == "missing"
     nothing = facts(chat(**tokens(input_tokens=0, output_tokens=0, cache_read__input_tokens=0)))
