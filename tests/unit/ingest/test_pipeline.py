@@ -327,8 +327,8 @@ def test_who_sends_is_decided_before_the_body_is_read(start_rig: StartRig) -> No
         return "acme" if headers.get("authorization") == "Bearer k" else Outcome("unauthenticated", "who are you?")
 
     rig = start_rig(authenticate=authenticate)
-    assert rig.intake.admit({"authorization": "Bearer k"}) == "acme"
-    refused = rig.intake.admit({})
+    assert rig.intake.admit({"authorization": "Bearer k"}, "traces") == "acme"
+    refused = rig.intake.admit({}, "traces")
     assert isinstance(refused, Outcome)
     assert refused.kind == "unauthenticated"
 
@@ -337,7 +337,7 @@ def test_a_broken_credential_check_lets_nobody_in_and_loses_nothing(start_rig: S
     def authenticate(_headers: Any) -> str | Outcome:
         raise OSError("key database is gone")
 
-    refused = start_rig(authenticate=authenticate).intake.admit({})
+    refused = start_rig(authenticate=authenticate).intake.admit({}, "traces")
     assert isinstance(refused, Outcome)
     assert refused.kind == "overloaded"
 
@@ -349,7 +349,7 @@ def test_stats_tell_what_happened(rig: Any, traces: Traces) -> None:
     stats = rig.intake.stats()
     assert stats.requests == {("traces", "partial"): 1, ("traces", "bad_data"): 1}
     assert stats.accepted_items == {"traces": 3}
-    assert stats.rejected_items == {"traces": 1}
+    assert stats.rejected_items == {("traces", "span_id must be 8 bytes and not zero"): 1}
     assert (stats.writer.stored_spans, stats.writer.dead_letters) == (3, 2)
     assert (stats.backlog_bytes, stats.lag_seconds, stats.ready) == (0, 0.0, True)
 
