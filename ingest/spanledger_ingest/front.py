@@ -1,6 +1,7 @@
 """Both listeners, HTTP and gRPC, on one event loop in one thread."""
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Coroutine
@@ -92,6 +93,6 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         hint = "choose another with --port, or stop what listens there"
         raise PortError(f"cannot listen on {host}:{port} for HTTP: {reason}: {hint}") from error

@@ -1,5 +1,7 @@
 """OTLP/gRPC: the three Export services on raw bytes, so that the intake sees what it sees over HTTP."""
 
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -53,9 +55,12 @@ class GrpcReceiver:
         self._server.add_generic_rpc_handlers([_handler(self._intake, signal) for signal in _SERVICES])
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
+            _try_address(self._host, self._port)
             port = self._server.add_insecure_port(f"{host}:{self._port}")
-        except RuntimeError as error:
-            raise PortError(f"cannot listen on {host}:{self._port} for gRPC: is the port in use?") from error
+        except (OSError, RuntimeError) as error:
+            reason = f"{os.strerror(error.errno)}: " if isinstance(error, OSError) and error.errno else ""
+            hint = "choose another with --grpc-port, or stop what listens there"
+            raise PortError(f"cannot listen on {host}:{self._port} for gRPC: {reason}{hint}") from error
         await self._server.start()
         return port
 
@@ -64,6 +69,11 @@ class GrpcReceiver:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(grace)
+
+
+def _try_address(host: str, port: int) -> None:
+    """Raise the reason why nothing can listen there: gRPC has none to give, and writes to stderr."""
+    socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
 
 
 def _handler(intake: Intake, signal: Signal) -> grpc.GenericRpcHandler:
