@@ -1,11 +1,12 @@
 """Facts that decide about money and that instrumentors drop: read from SDK objects, written on the current span.
 
 A provider is a mapping here: names of ours to paths in its usage object. Only facts that the official instrumentor
-(1.3b0) or OpenInference leaves out are listed; for openai nothing is missing.
+(1.3b0) or OpenInference leaves out are listed; of openai's calls it only misses those with raw or unusable answers.
 """
 
 import time
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any
 
 from opentelemetry import trace
@@ -21,6 +22,25 @@ _NOTHING: dict[str, Any] = {}
 _ANTHROPIC = {
     semconv.CACHE_WRITE_1H_TOKENS: ("cache_creation", "ephemeral_1h_input_tokens"),
     semconv.ANTHROPIC_SERVICE_TIER: ("service_tier",),
+}
+_OPENAI = {
+    semconv.INPUT_TOKENS: ("prompt_tokens",),
+    semconv.OUTPUT_TOKENS: ("completion_tokens",),
+    semconv.CACHE_READ_TOKENS: ("prompt_tokens_details", "cached_tokens"),
+    semconv.AUDIO_INPUT_TOKENS: ("prompt_tokens_details", "audio_tokens"),
+    semconv.AUDIO_OUTPUT_TOKENS: ("completion_tokens_details", "audio_tokens"),
+    semconv.REASONING_TOKENS: ("completion_tokens_details", "reasoning_tokens"),
+}
+_OPENAI_RESPONSES = {
+    semconv.INPUT_TOKENS: ("input_tokens",),
+    semconv.OUTPUT_TOKENS: ("output_tokens",),
+    semconv.CACHE_READ_TOKENS: ("input_tokens_details", "cached_tokens"),
+    semconv.REASONING_TOKENS: ("output_tokens_details", "reasoning_tokens"),
+}
+_OPENAI_ANSWER = {
+    semconv.RESPONSE_ID: "id",
+    semconv.RESPONSE_MODEL: "model",
+    semconv.OPENAI_SERVICE_TIER: "service_tier",
 }
 _GROQ = {
     semconv.OI_INPUT_TOKENS: ("prompt_tokens",),
@@ -52,28 +72,69 @@ def groq(item: Any) -> dict[str, Any]:
     return facts
 
 
-def observer(sdk: str, span: Any, *, streamed: bool) -> "Observer | None":
-    """The observer for a call of ``sdk``, if its instrumentor leaves anything to see."""
-    if sdk not in READERS:
+def openai(item: Any) -> dict[str, Any]:
+    """Facts of a whole answer, which the instrumentor reads unless it is raw or the SDK cannot parse its text."""
+    usage = getattr(item, "usage", None)
+    facts = {} if usage is None else _read(usage, _OPENAI) or _read(usage, _OPENAI_RESPONSES)
+    reasons = [choice.finish_reason for choice in getattr(item, "choices", ()) if choice.finish_reason]
+    facts |= {name: value for name, field in _OPENAI_ANSWER.items() if (value := getattr(item, field, None))}
+    return facts | ({semconv.FINISH_REASONS: reasons} if reasons else {})
+
+
+class Form(Enum):
+    """How an answer comes back."""
+
+    PLAIN = "plain"
+    RAW = "raw"
+    """Not yet parsed."""
+    PARSED = "parsed"
+    """Its text is parsed into an object of the application."""
+    STREAM = "stream"
+
+
+READERS: Mapping[tuple[str, Form], Callable[[Any], dict[str, Any]]] = {
+    **{("anthropic", form): anthropic for form in (Form.PLAIN, Form.RAW, Form.STREAM)},
+    **{("groq", form): groq for form in (Form.PLAIN, Form.RAW, Form.STREAM)},
+    **{("openai", form): openai for form in (Form.RAW, Form.PARSED)},
+}
+
+
+def observer(sdk: str, span: Any, form: Form, *, started: float | None = None) -> "Observer | None":
+    """The observer for a call of ``sdk``, if its instrumentor leaves anything to see.
+
+    Args:
+        sdk: The library.
+        span: The span of the call.
+        form: How its answer comes back.
+        started: When the request began, by ``time.perf_counter()``; for streams.
+    """
+    read = READERS.get((sdk, form))
+    if read is None:
         return None
-    kind = Keeper if sdk == "groq" and streamed else Observer
-    return kind(span, READERS[sdk])
-
-
-READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {"anthropic": anthropic, "groq": groq}
+    if form is not Form.STREAM:
+        return Observer(span, read)
+    return (Keeper if sdk == "groq" else Observer)(span, read, started)
 
 
 class Observer:
-    """The valve that lets everything pass and writes facts on the span of the call."""
+    """The valve that lets everything pass and writes facts on the span of the call.
 
-    __slots__ = ("_read", "_span")
+    The first item of a stream gives the time to first chunk. The instrumentor measures it again, but only where the
+    caller iterates over what it has wrapped: not for ``text_stream`` and ``get_final_message()`` of anthropic.
+    """
 
-    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]]) -> None:
+    __slots__ = ("_read", "_span", "_started")
+
+    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]], started: float | None = None) -> None:
         self._span = span
         self._read = read
+        self._started = started
 
     def judge(self, item: Any) -> Verdict:
         """Let everything pass."""
+        if self._started is not None:
+            self._span.set_attribute(semconv.TIME_TO_FIRST_CHUNK, time.perf_counter() - self._started)
+            self._started = None
         facts = self._read(item)
         if facts:
             self._span.set_attributes(facts)
@@ -94,21 +155,12 @@ class Keeper(Observer):
     OpenInference's groq instrumentor ends the span as soon as the stream is handed out, before any token has come.
     """
 
-    __slots__ = ("_begun", "_open")
+    __slots__ = ("_open",)
 
-    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]]) -> None:
-        super().__init__(span, read)
-        self._begun = False
+    def __init__(self, span: Any, read: Callable[[Any], dict[str, Any]], started: float | None = None) -> None:
+        super().__init__(span, read, started)
         self._open = True
         span.end = _end_later
-
-    def judge(self, item: Any) -> Verdict:
-        """Let everything pass; the first item gives the time to first chunk."""
-        if not self._begun:
-            self._begun = True
-            waited = (time.time_ns() - self._span.start_time) / 1e9
-            self._span.set_attribute(semconv.TIME_TO_FIRST_CHUNK, max(waited, 0.0))
-        return super().judge(item)
 
     def ended(self) -> None:
         """End the span, once."""

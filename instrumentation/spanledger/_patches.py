@@ -1,6 +1,11 @@
 """What Spanledger itself does around an SDK, besides attaching its instrumentor."""
 
+import sys
 from importlib.metadata import version
+from inspect import iscoroutinefunction
+from typing import Any
+
+import wrapt
 
 from spanledger._libraries import PROXY
 from spanledger.settings import default_environment
@@ -42,3 +47,16 @@ def _complete_openai() -> None:
     if not isinstance(vars(openai.resources.completions.Completions)["create"], PROXY):
         _completions.install(version("spanledger"))
     _stainless.install_hiding()
+    _spare_unread_answers()
+
+
+def _spare_unread_answers() -> None:
+    """Keep the official instrumentor (1.3b0) from parsing what must be awaited: Python would warn the application."""
+    module = "opentelemetry.instrumentation.genai.openai.patch"
+    if hasattr(sys.modules.get(module), "_set_response_properties"):
+        wrapt.wrap_function_wrapper(module, "_set_response_properties", _unless_awaitable)
+
+
+def _unless_awaitable(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """In place of ``_set_response_properties(invocation, result, capture_content)``."""
+    return args[0] if iscoroutinefunction(getattr(args[1], "parse", None)) else wrapped(*args, **kwargs)

@@ -1,11 +1,15 @@
-"""Around the SDKs that Stainless generates (openai, anthropic, groq): they all send requests through ``client.post``.
+"""Around the SDKs that Stainless generates (openai, anthropic, groq): they all send through ``client.request``.
 
-``post`` runs inside the span of whatever instrumentor is attached, for every method that reaches it: plain, parsed,
+``request`` runs inside the span of whatever instrumentor is attached, for every method that reaches it: plain, parsed,
 streamed, sync and async. There we read facts and ask OpenAI-compatible streams for their usage. The usage chunk that
 comes back is for the span only, so it is hidden from the caller, outside of the instrumentor.
+
+Not ``client.post``, which is one level higher: resources keep a bound ``post`` from before we were attached.
 """
 
+import copy
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -13,7 +17,7 @@ from typing import Any
 import wrapt
 
 from spanledger._guard import shielded
-from spanledger._observe import observer, recording_call
+from spanledger._observe import Form, observer, recording_call
 from spanledger._runtime import runtime
 from spanledger._streams import Verdict, tap
 
@@ -21,17 +25,17 @@ _RAW = "X-Stainless-Raw-Response"
 _STREAMED_PATHS = frozenset({"/chat/completions", "/completions"})
 
 _asked: ContextVar[list[bool] | None] = ContextVar("spanledger-asked-for-usage", default=None)
-"""Where ``post`` tells the outer wrapper of the same call that it asked for usage."""
+"""Where ``request`` tells the outer wrapper of the same call that it asked for usage."""
 
 _refusing: set[str] = set()
 """Base addresses of servers that answered that they do not know ``stream_options``."""
 
 
 def install(sdk: str) -> None:
-    """Wrap ``post`` of an SDK's clients. Before its instrumentor is attached or after makes no difference."""
+    """Wrap ``request`` of an SDK's clients. Before its instrumentor is attached or after makes no difference."""
     module = f"{sdk}._base_client"
-    wrapt.wrap_function_wrapper(module, "SyncAPIClient.post", _around_post(sdk))
-    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.post", _around_async_post(sdk))
+    wrapt.wrap_function_wrapper(module, "SyncAPIClient.request", _around_request(sdk))
+    wrapt.wrap_function_wrapper(module, "AsyncAPIClient.request", _around_async_request(sdk))
 
 
 def install_hiding() -> None:
@@ -42,37 +46,54 @@ def install_hiding() -> None:
         wrapt.wrap_function_wrapper(module, "AsyncCompletions.create", _around_async_create)
 
 
-class _Post:
+class _Request:
     """One request: what to change about it, and what to do with its result."""
 
     def __init__(self, sdk: str, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.kwargs = kwargs
+        self.args = args
         self._sdk = sdk
+        self._streamed = bool(kwargs.get("stream"))
         self._span: Any = None
+        self._started = 0.0
         self._raw: str | None = None
         self._base: str | None = None
         with shielded("preparing a request"):
             self._span = recording_call()
             if self._span is not None:
-                self._raw = _raw_mode(kwargs.get("options"))
-                self._ask_for_usage(client, args[0] if args else kwargs.get("path"))
+                self._started = time.perf_counter()
+                self._prepare(client, *args)
 
-    def _ask_for_usage(self, client: Any, path: Any) -> None:
-        outer = _asked.get()
-        body = self.kwargs.get("body")
-        if outer is None or self._raw or path not in _STREAMED_PATHS or not isinstance(body, Mapping):
-            return
+    def _prepare(self, client: Any, cast_to: Any, options: Any, *rest: Any) -> None:
+        self._raw = _raw_mode(options)
+        changes = self._asking_for_usage(client, options) | self._reading_before_parsing(options)
+        if changes:
+            options = copy.copy(options)  # the caller's own may be sent again
+            for name, value in changes.items():
+                setattr(options, name, value)
+            self.args = (cast_to, options, *rest)
+
+    def _asking_for_usage(self, client: Any, options: Any) -> dict[str, Any]:
+        outer, body = _asked.get(), options.json_data
+        if outer is None or self._raw or options.url not in _STREAMED_PATHS or not isinstance(body, Mapping):
+            return {}
         base = str(client.base_url)
-        if (
-            base in _refusing
-            or not runtime.settings.include_usage
-            or not _lacks_usage(body, self.kwargs.get("options"))
-        ):
-            return
-        options = {**(body.get("stream_options") or {}), "include_usage": True}
-        self.kwargs = {**self.kwargs, "body": {**body, "stream_options": options}}
+        if base in _refusing or not runtime.settings.include_usage or not _lacks_usage(body, options.extra_json):
+            return {}
         self._base = base
         outer.append(True)
+        return {"json_data": {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}}
+
+    def _reading_before_parsing(self, options: Any) -> dict[str, Any]:
+        """Where the SDK parses the answer's text, too: it may not be what was asked for, but it has been paid."""
+        parse, observing = options.post_parser, observer(self._sdk, self._span, Form.PARSED)
+        if self._raw or observing is None or not callable(parse):
+            return {}
+
+        def read_and_parse(answer: Any) -> Any:
+            observing.observe(answer)
+            return parse(answer)
+
+        return {"post_parser": read_and_parse}
 
     def is_refused(self, error: Any) -> bool:
         """Whether the server refuses ``stream_options``; it is not asked again then."""
@@ -88,48 +109,46 @@ class _Post:
 
     def completed(self, result: Any) -> Any:
         """Read what came back: at once, or as the stream passes."""
-        if self._span is None or self._raw == "stream":
+        if self._span is None or self._raw == "stream" or (self._raw and self._streamed):
             return result
         with shielded("observing a response"):
-            streamed = bool(self.kwargs.get("stream"))
-            if streamed and self._raw:
-                return result
-            observing = observer(self._sdk, self._span, streamed=streamed)
+            form = Form.STREAM if self._streamed else Form.RAW if self._raw else Form.PLAIN
+            observing = observer(self._sdk, self._span, form, started=self._started)
             if observing is None:
                 return result
-            if streamed:
+            if self._streamed:
                 return tap(result, observing)
-            # The instrumentor parses a raw response too, and the SDK keeps the parsed value.
+            # The SDK keeps the parsed value of a raw response for the caller.
             observing.observe(result.parse() if self._raw else result)
         return result
 
 
-def _around_post(sdk: str) -> Callable[..., Any]:
-    def post(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = _Post(sdk, instance, args, kwargs)
+def _around_request(sdk: str) -> Callable[..., Any]:
+    def request(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        ours = _Request(sdk, instance, args, kwargs)
         try:
-            result = wrapped(*args, **request.kwargs)
+            result = wrapped(*ours.args, **kwargs)
         except Exception as error:
-            if not request.is_refused(error):
+            if not ours.is_refused(error):
                 raise
             result = wrapped(*args, **kwargs)
-        return request.completed(result)
+        return ours.completed(result)
 
-    return post
+    return request
 
 
-def _around_async_post(sdk: str) -> Callable[..., Any]:
-    async def post(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        request = _Post(sdk, instance, args, kwargs)
+def _around_async_request(sdk: str) -> Callable[..., Any]:
+    async def request(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        ours = _Request(sdk, instance, args, kwargs)
         try:
-            result = await wrapped(*args, **request.kwargs)
+            result = await wrapped(*ours.args, **kwargs)
         except Exception as error:
-            if not request.is_refused(error):
+            if not ours.is_refused(error):
                 raise
             result = await wrapped(*args, **kwargs)
-        return request.completed(result)
+        return ours.completed(result)
 
-    return post
+    return request
 
 
 def _around_create(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -190,16 +209,16 @@ class _UsageHider:
         """Nothing to do."""
 
 
-def _lacks_usage(body: Mapping[str, Any], options: Any) -> bool:
+def _lacks_usage(body: Mapping[str, Any], extra: Mapping[str, Any] | None) -> bool:
     """Whether the caller left ``stream_options.include_usage`` open. A value that it chose, even false, stays."""
     chosen = body.get("stream_options")
-    if "stream_options" in ((options or {}).get("extra_json") or {}):
+    if "stream_options" in (extra or {}):
         return False
     return not chosen or (isinstance(chosen, Mapping) and "include_usage" not in chosen)
 
 
 def _raw_mode(options: Any) -> str | None:
     """``"true"`` for with_raw_response, ``"stream"`` for with_streaming_response, ``None`` for plain calls."""
-    headers = (options or {}).get("headers")
+    headers = options.headers
     value = headers.get(_RAW) if isinstance(headers, Mapping) else None
     return value if isinstance(value, str) else None

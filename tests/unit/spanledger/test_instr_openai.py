@@ -1,11 +1,14 @@
 """The real openai SDK against a loopback provider: what the span says, and that the caller sees no difference."""
 
 import asyncio
+import gc
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import openai
+import pydantic
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -214,6 +217,74 @@ def test_raw_responses_are_not_touched(kit: SpanledgerTestKit, client: openai.Op
     plain = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=MESSAGES)
     assert plain.parse().id == "chatcmpl-1"
     complete(kit.spans[-1])
+
+
+def test_an_unread_answer_warns_nobody(kit: SpanledgerTestKit, provider: Any) -> None:
+    async def main() -> str:
+        async with (
+            openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as client,
+            client.chat.completions.with_streaming_response.create(model="gpt-4o", messages=MESSAGES) as response,
+        ):
+            return (await response.parse()).id
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert asyncio.run(main()) == "chatcmpl-1"
+        gc.collect()
+    assert caught == []
+    assert len(kit.spans) == 1
+
+
+def test_raw_embeddings_have_their_usage(kit: SpanledgerTestKit, client: openai.OpenAI) -> None:
+    raw = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input="hello")
+    assert raw.parse().data[0].embedding == [0.1, 0.2]
+    assert only(kit)["gen_ai.usage.cost.amount"] == pytest.approx(8 * 0.02 / 1e6)
+
+
+class City(pydantic.BaseModel):
+    name: str
+
+
+def paid(kit: SpanledgerTestKit, error: str) -> None:
+    said = only(kit)
+    assert said["error.type"] == error
+    assert said["spanledger.finish_reason"] == "error"
+    assert said["gen_ai.usage.input_tokens"] == 14
+    assert said["gen_ai.usage.output_tokens"] == 17
+    assert said["gen_ai.usage.cost.amount"] == COST
+
+
+def test_an_answer_that_the_sdk_cannot_parse_is_paid_all_the_same(
+    kit: SpanledgerTestKit, client: openai.OpenAI, provider: Any
+) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        client.chat.completions.parse(model="gpt-4o", messages=MESSAGES, response_format=City)
+    paid(kit, "pydantic_core._pydantic_core.ValidationError")
+    kit.clear()
+    provider.finish_reason = "length"
+    with pytest.raises(openai.LengthFinishReasonError):
+        client.chat.completions.parse(model="gpt-4o", messages=MESSAGES, response_format=City)
+    paid(kit, "openai.LengthFinishReasonError")
+    kit.clear()
+    with pytest.raises(pydantic.ValidationError):
+        client.responses.parse(model="gpt-4o", input="Say hello", text_format=City)
+    paid(kit, "pydantic_core._pydantic_core.ValidationError")
+
+
+def test_a_client_that_was_used_before_we_came_is_asked_for_usage_too(run_python: Any, provider: Any) -> None:
+    out = run_python(
+        f"""
+import openai
+client = openai.OpenAI(base_url="{provider.url}/v1", api_key="k")
+client.chat.completions.create(model="gpt-4o", messages=[])
+from spanledger.testing import SpanledgerTestKit
+with SpanledgerTestKit() as kit:
+    print(len(list(client.chat.completions.create(model="gpt-4o", messages=[], stream=True))))
+client.close()
+print(*kit.costs())
+"""
+    )
+    assert out.split() == ["3", str(COST)]
 
 
 def test_a_server_that_refuses_stream_options_is_asked_once(
