@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.wrong_port import OtlpHttpProtocol
+from spanledger_ingest.tls import Tls
 
 _STOP_SECONDS = 5
 
@@ -25,9 +26,10 @@ class Front:
         grpc_receiver: answers gRPC.
         host: address to listen on.
         port: for HTTP; 0 for any free one.
+        tls: encrypts HTTP; the gRPC receiver has its own.
     """
 
-    def __init__(self, app: ASGIApp, grpc_receiver: GrpcReceiver, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, grpc_receiver: GrpcReceiver, host: str, port: int, tls: Tls | None = None) -> None:
         config = uvicorn.Config(
             app,
             http=OtlpHttpProtocol,
@@ -37,7 +39,9 @@ class Front:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            **({} if tls is None else tls.uvicorn_options()),
         )
+        self.scheme = "http" if tls is None else "https"
         self._http = uvicorn.Server(config)
         self._grpc = grpc_receiver
         self._host = host

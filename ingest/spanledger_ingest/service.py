@@ -12,6 +12,8 @@ from spanledger_ingest.auth import (
     Audit,
     Authenticator,
     KeyRing,
+    Limiter,
+    RatesOf,
     StateDb,
     api_door,
     ingest_door,
@@ -34,6 +36,7 @@ from spanledger_ingest.settings import MIB, Settings
 from spanledger_ingest.settle import related_keys, settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
 from spanledger_ingest.telemetry import service_metrics
+from spanledger_ingest.tls import Tls
 
 _log = logging.getLogger(__name__)
 
@@ -95,12 +98,12 @@ class Service:
     @property
     def http_url(self) -> str:
         """Where OTLP/HTTP and the REST API are."""
-        return f"http://{self._front.address(self._front.http_port)}"
+        return f"{self._front.scheme}://{self._front.address(self._front.http_port)}"
 
     def listeners(self) -> list[str]:
         """Return a ``protocol host:port`` line for each port."""
         front = self._front
-        return [f"http {front.address(front.http_port)}", f"grpc {front.address(front.grpc_port)}"]
+        return [f"{front.scheme} {front.address(front.http_port)}", f"grpc {front.address(front.grpc_port)}"]
 
 
 def build_service(settings: Settings) -> Service:
@@ -112,6 +115,7 @@ def build_service(settings: Settings) -> Service:
     """
     prices = PriceBook.build(settings.prices.override)
     Policy(settings.retention)  # refuse what cannot be meant before anything is opened
+    tls = Tls.of(settings.tls)
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
     try:
@@ -140,7 +144,9 @@ def build_service(settings: Settings) -> Service:
     )
     periodic, retention = retention_jobs(store, settings.retention)
     jobs = Jobs(periodic, store)
-    intake = Intake(journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits)
+    intake = Intake(
+        journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
+    )
     app = build_app(
         store,
         stats=intake.stats,
@@ -148,10 +154,12 @@ def build_service(settings: Settings) -> Service:
         explain=prices.explain,
         authenticate=api_door(guard.authenticator),
         audit=Audit(guard.state),
-        metrics=service_metrics(store, jobs, retention),
+        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter),
     )
     server = settings.server
-    front = Front(app, GrpcReceiver(intake, server.host, server.grpc_port), server.host, server.port)
+    credentials = None if tls is None else tls.grpc_credentials()
+    grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
+    front = Front(app, grpc_receiver, server.host, server.port, tls)
 
     def release() -> None:
         journal.close()
@@ -166,6 +174,7 @@ class _Guard(NamedTuple):
     """What knows who may come in."""
 
     authenticator: Authenticator
+    limiter: Limiter
     state: StateDb
 
     def close(self) -> None:
@@ -178,12 +187,12 @@ def _guard(settings: Settings, lock: DataDirLock) -> _Guard:
         on_failure.callback(lock.close)
         state = StateDb(settings.store.data)
         on_failure.callback(state.close)
-        authenticator = Authenticator(
-            KeyRing(state), verifier_of(settings.auth.issuer), required=settings.auth.required
-        )
+        limiter = Limiter(RatesOf(settings.limits), state)
+        tokens = verifier_of(settings.auth.issuer)
+        authenticator = Authenticator(KeyRing(state), tokens, required=settings.auth.required, chores=limiter.save)
         _refuse_open_doors(settings, authenticator)
         on_failure.pop_all()
-    return _Guard(authenticator, state)
+    return _Guard(authenticator, limiter, state)
 
 
 def _refuse_open_doors(settings: Settings, authenticator: Authenticator) -> None:

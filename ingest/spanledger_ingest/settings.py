@@ -110,6 +110,19 @@ class RetentionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What each tenant may send; 0 is no limit. Without credentials there are no tenants to limit."""
+
+    requests_per_second: float = _setting(500.0, "Requests of one tenant, per signal.")
+    items_per_second: float = _setting(50_000.0, "Spans, log records or metric points of one tenant, per signal.")
+    mib_per_second: float = _setting(64.0, "MiB of one tenant as received, per signal.")
+    burst_seconds: float = _setting(10.0, "So many seconds of a rate may come at once.")
+    items_per_day: float = _setting(0.0, "Items of one tenant in a day (UTC), all signals together.")
+    mib_per_day: float = _setting(0.0, "MiB of one tenant as received in a day (UTC), all signals together.")
+    tenant: Sequence[Mapping[str, Any]] = _setting((), "List of tables: a tenant's own limits; see docs/security.md.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -121,6 +134,7 @@ class Settings:
     retention: RetentionConfig = RetentionConfig()
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
+    limits: LimitsConfig = LimitsConfig()
 
 
 SECTIONS: dict[str, Any] = {
@@ -132,6 +146,7 @@ SECTIONS: dict[str, Any] = {
     "retention": RetentionConfig,
     "auth": AuthConfig,
     "tls": TlsConfig,
+    "limits": LimitsConfig,
 }
 
 Values = dict[str, dict[str, Any]]
@@ -228,6 +243,15 @@ def _switch(where: str, value: Any) -> bool:
     return switch
 
 
+def convert_number(where: str, value: Any) -> float:
+    """Return a number of zero or more.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    return _number(where, float, value)
+
+
 def _number(where: str, kind: type[int] | type[float], value: Any) -> float:
     try:
         number = kind(value) if isinstance(value, str) or not isinstance(value, bool) else None
@@ -248,12 +272,9 @@ def resolve_secret(where: str, text: Any) -> Secret:
     if not isinstance(text, str) or not text:
         raise SettingsError(f"{where}: a secret is text, such as env:NAME or file:PATH")
     source, _, name = text.partition(":")
-    if source == "env":
-        found = os.environ.get(name, "")
-    elif source == "file":
-        found = _secret_file(where, Path(name))
-    else:
-        found = text
+    if source not in ("env", "file"):
+        return Secret(text)
+    found = os.environ.get(name, "") if source == "env" else _secret_file(where, Path(name))
     if not found.strip():
         raise SettingsError(f"{where}: {text} is empty or missing")
     return Secret(found.strip())

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from spanledger_analytics.errors import StoreError
 from spanledger_ingest.api import Metric
+from spanledger_ingest.auth import Authenticator, Limiter
 from spanledger_ingest.jobs import Jobs, JobStats
 from spanledger_ingest.retention import Retention
 from spanledger_ingest.store import DuckDBStore
@@ -20,7 +21,9 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _STARTED: Final = time.time()
 
 
-def service_metrics(store: DuckDBStore, jobs: Jobs, retention: Retention) -> Callable[[], Iterable[Metric]]:
+def service_metrics(
+    store: DuckDBStore, jobs: Jobs, retention: Retention, authenticator: Authenticator, limiter: Limiter
+) -> Callable[[], Iterable[Metric]]:
     """Return what yields the metrics of these parts and of the process."""
 
     def metrics() -> Iterator[Metric]:
@@ -28,6 +31,7 @@ def service_metrics(store: DuckDBStore, jobs: Jobs, retention: Retention) -> Cal
         yield from _job_metrics(jobs)
         deleted = [({"table": table}, number) for table, number in retention.deleted.items()]
         yield Metric("spanledger_retention_deleted_rows_total", "counter", "Rows deleted for their age.", deleted)
+        yield from _tenant_metrics(authenticator, limiter)
         yield from _process_metrics()
 
     return metrics
@@ -64,6 +68,13 @@ def _job_metrics(jobs: Jobs) -> Iterator[Metric]:
         "When a run finished last, 0 for never.",
         lambda stats: stats.finished_ns / 1e9,
     )
+
+
+def _tenant_metrics(authenticator: Authenticator, limiter: Limiter) -> Iterator[Metric]:
+    refused = [({"reason": reason}, number) for reason, number in authenticator.failures.items()]
+    yield Metric("spanledger_auth_failures_total", "counter", "Credentials refused.", refused)
+    near = [({"tenant": tenant, "quota": quota}, ratio) for tenant, quota, ratio in limiter.near()]
+    yield Metric("spanledger_quota_used_ratio", "gauge", "Used part of a day's quota, from 0.8 on.", near)
 
 
 def _process_metrics() -> Iterator[Metric]:

@@ -76,6 +76,7 @@ def _by_claim(decoded: Decoded, allowed: list[str], max_rejections: int) -> None
             continue
         decoded.rejected += 1
         decoded.reasons[reason] += 1
+        decoded.reasons[reason] += 1
         if len(decoded.rejections) < max_rejections:
             decoded.rejections.append(_dead_letter(decoded, item, reason))
     decoded.items[:] = kept

@@ -13,6 +13,7 @@ from spanledger_ingest.auth._errors import (
 )
 from spanledger_ingest.auth._issuers import verifier_of
 from spanledger_ingest.auth._keyring import Key, KeyRing
+from spanledger_ingest.auth._limits import Limiter, RatesOf
 from spanledger_ingest.auth._roles import ROLES, Principal, Role, Scope, scopes_of
 from spanledger_ingest.auth._state import StateDb
 
@@ -27,7 +28,9 @@ __all__ = [
     "CredentialUnavailableError",
     "Key",
     "KeyRing",
+    "Limiter",
     "Principal",
+    "RatesOf",
     "Reason",
     "Role",
     "Scope",

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from spanledger_analytics.records import Rejection
 from spanledger_ingest import tenancy
@@ -59,6 +59,20 @@ Authenticate: TypeAlias = Callable[[Mapping[str, str]], str | Outcome]
 the refusal to answer with."""
 
 SUCCESS: Final = Outcome("success")
+
+
+class Limiter(Protocol):
+    """Holds tenants to what they may send."""
+
+    def refusal(self, owner: str, signal: Signal) -> Outcome | None:
+        """Let a request in, or say why not."""
+        ...
+
+    def charge(self, owner: str, signal: Signal, *, items: int = 0, size: int = 0) -> None:
+        """Count what a request that was let in turned out to be; ``size`` is bytes as received."""
+        ...
+
+
 _MOST_REASONS: Final = 100
 """Reasons told apart in the metrics; there are some twenty today."""
 _OTHER: Final = "other"
@@ -105,6 +119,7 @@ class Intake:
         writer: who stores them afterwards.
         authenticate: see :data:`Authenticate`.
         limits: of one request.
+        limiter: what a tenant may send; ``None`` for no end.
         max_in_flight_bytes: bodies in memory on their way to the journal, all requests together.
         clock: nanoseconds since the epoch.
     """
@@ -116,6 +131,7 @@ class Intake:
         *,
         authenticate: Authenticate = dev_mode,
         limits: Limits = DEFAULT_LIMITS,
+        limiter: Limiter | None = None,
         max_in_flight_bytes: int = 256 * 1024 * 1024,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -123,6 +139,7 @@ class Intake:
         self._journal = journal
         self._writer = writer
         self._authenticate = authenticate
+        self._limiter = limiter
         self._max_in_flight = max_in_flight_bytes
         self._in_flight = 0
         self._clock = clock
@@ -134,23 +151,25 @@ class Intake:
         self._received_bytes = 0
         self._closing = False
 
-    def admit(self, headers: Mapping[str, str]) -> str | Outcome:
+    def admit(self, headers: Mapping[str, str], signal: Signal) -> str | Outcome:
         """Decide, before the body is read, who sends it and whether it can be taken.
 
         Args:
             headers: names in lower case.
+            signal: what is sent.
 
         Returns:
             the owner of the request, or how to refuse it.
         """
         try:
             owner = self._authenticate(headers)
+            limited = self._limiter and isinstance(owner, str) and self._limiter.refusal(owner, signal)
         except Exception as error:  # noqa: BLE001 - the receivers' guard: no reason to let in, nor to lose data
             _log.error("cannot check a credential: %s", where(error))
             return Outcome("overloaded", "the credential cannot be checked now", retry_after=_LONGER)
         if self._closing:
             return Outcome("overloaded", "the service is stopping", retry_after=_LONGER)
-        return owner
+        return limited or owner
 
     def reserve(self, size: int) -> Outcome | None:
         """Reserve memory for a body, or say why not. What was reserved must be released."""
@@ -201,6 +220,8 @@ class Intake:
             _log.error("cannot take a request: %s", where(error))
             outcome = Outcome("overloaded", "unexpected failure, nothing was stored", retry_after=_LONGER)
         self.note(signal, outcome, len(body))
+        if self._limiter is not None and outcome.kind != "overloaded":
+            self._limiter.charge(owner, signal, size=len(body))
         return outcome
 
     def note(self, signal: Signal, outcome: Outcome, size: int = 0) -> None:
@@ -223,6 +244,8 @@ class Intake:
                 request, lambda entry: writer.enqueue(entry, judged.items, judged.decoded, judged.size)
             )
             await asyncio.wrap_future(done)
+        if self._limiter is not None:
+            self._limiter.charge(request.owner, request.signal, items=judged.items)
         decoded = judged.decoded or Decoded(signal=request.signal)
         with self._lock:
             self._accepted[request.signal] += judged.items - decoded.rejected

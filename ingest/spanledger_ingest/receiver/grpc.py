@@ -23,6 +23,7 @@ SCOPES: Final[Mapping[str, str]] = {f"/{service}/Export": "ingest:write" for ser
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
+_Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
@@ -33,12 +34,21 @@ class GrpcReceiver:
         intake: where requests go.
         host: address to listen on.
         port: 0 for any free one.
+        credentials: for TLS; ``None`` for none.
     """
 
-    def __init__(self, intake: Intake, host: str = "127.0.0.1", port: int = 4317) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        host: str = "127.0.0.1",
+        port: int = 4317,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self.methods = _methods(intake)
         self._intake = intake
         self._host = host
         self._port = port
+        self._credentials = credentials
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
@@ -52,15 +62,18 @@ class GrpcReceiver:
             ("grpc.so_reuseport", 0),  # else a second service on the same port would silently take half
         )
         self._server = grpc.aio.server(options=options)
-        self._server.add_generic_rpc_handlers([_handler(self._intake, signal) for signal in _SERVICES])
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._server.add_generic_rpc_handlers([_Methods(self.methods)])
+        address = f"{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
         try:
             _try_address(self._host, self._port)
-            port = self._server.add_insecure_port(f"{host}:{self._port}")
+            if self._credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._credentials)
         except (OSError, RuntimeError) as error:
             reason = f"{os.strerror(error.errno)}: " if isinstance(error, OSError) and error.errno else ""
             hint = "choose another with --grpc-port, or stop what listens there"
-            raise PortError(f"cannot listen on {host}:{self._port} for gRPC: {reason}{hint}") from error
+            raise PortError(f"cannot listen on {address} for gRPC: {reason}{hint}") from error
         await self._server.start()
         return port
 
@@ -76,9 +89,24 @@ def _try_address(host: str, port: int) -> None:
     socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
 
 
-def _handler(intake: Intake, signal: Signal) -> grpc.GenericRpcHandler:
-    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(_export(intake, signal))
-    return grpc.method_handlers_generic_handler(_SERVICES[signal], {"Export": method})
+class _Methods(grpc.GenericRpcHandler):
+    """The methods by their full names; there are no others, and each has its scope."""
+
+    def __init__(self, methods: Mapping[str, _Method]) -> None:
+        if undeclared := methods.keys() - SCOPES.keys():
+            raise RuntimeError(f"gRPC methods declare no scope: {sorted(undeclared)}")
+        self._methods = methods
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        """Return the method called, if there is one."""
+        return self._methods.get(handler_call_details.method)
+
+
+def _methods(intake: Intake) -> Mapping[str, _Method]:
+    return {
+        f"/{service}/Export": grpc.unary_unary_rpc_method_handler(_export(intake, signal))
+        for signal, service in _SERVICES.items()
+    }
 
 
 def _export(intake: Intake, signal: Signal) -> Callable[[bytes, _Context], Awaitable[bytes]]:
@@ -92,7 +120,7 @@ def _export(intake: Intake, signal: Signal) -> Callable[[bytes, _Context], Await
 
 
 async def _take(intake: Intake, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    owner = intake.admit(headers)
+    owner = intake.admit(headers, signal)
     refusal = owner if isinstance(owner, Outcome) else intake.reserve(len(body))
     if refusal is not None:
         intake.note(signal, refusal)

@@ -87,7 +87,7 @@ class _Endpoint:
             raise _RefusedError(
                 Outcome("unsupported", f"content type {given!r}: use application/x-protobuf or application/json")
             )
-        owner = self._intake.admit(headers)
+        owner = self._intake.admit(headers, self._signal)
         if isinstance(owner, Outcome):
             raise _RefusedError(owner)
         body = _Body(self._intake)
