@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -36,10 +36,12 @@ def fetch(url: str) -> str:
         return str(answer.read().decode())
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+def wait_until(holds: Callable[[], object], what: str, *programs: "Program", seconds: float = DEADLINE) -> None:
+    """Wait; a failure shows what the programs have to say."""
     until = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        late = time.monotonic() > until
+        assert not late, "\n".join([f"not within {seconds} s: {what}", *(program.log for program in programs)])
         time.sleep(0.05)  # between polls; nothing is measured
 
 
@@ -64,7 +66,7 @@ class Program:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._env)
-        wait_until(self._is_ready, self.log)
+        wait_until(self._is_ready, "the program is ready", self)
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -83,6 +85,10 @@ class Program:
             self._process.send_signal(number)
             self._process.wait(DEADLINE)
             self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
 
     @property
     def log(self) -> str:
@@ -218,10 +224,11 @@ class Stub:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 code = answer(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-                self.send_response(code)
-                self.send_header("content-type", "application/x-protobuf")
-                self.send_header("content-length", "0")
-                self.end_headers()
+                with suppress(OSError):  # the test may have killed the client
+                    self.send_response(code)
+                    self.send_header("content-type", "application/x-protobuf")
+                    self.send_header("content-length", "0")
+                    self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
