@@ -11,6 +11,7 @@ from typing import Final
 from spanledger_analytics.errors import StoreError, StoreReopenedError
 from spanledger_analytics.ports import SpanStore
 from spanledger_analytics.records import Rejection
+from spanledger_ingest import tenancy
 from spanledger_ingest.errors import IngestError, JournalError
 from spanledger_ingest.journal import Entry, Journal, Received
 from spanledger_ingest.otlp import Decoded, Item, Signal
@@ -291,10 +292,11 @@ class Writer:
             return self._decode(received)
         except IngestError as error:
             _log.error("a journaled request cannot be decoded any more: %s", error)
-            return _refused(received.signal, received.owner, str(error), received.received_ns)
+            return _refused(received.signal, tenancy.label(received.owner), str(error), received.received_ns)
         except Exception as error:  # noqa: BLE001 - the worker loop: else it would fail again at every start
             _log.error("a journaled request cannot be decoded: %s", where(error))
-            return _refused(received.signal, received.owner, f"decoding failed: {where(error)}", received.received_ns)
+            owner = tenancy.label(received.owner)
+            return _refused(received.signal, owner, f"decoding failed: {where(error)}", received.received_ns)
 
 
 def _refused(signal: Signal, owner: str, reason: str, received_ns: int) -> Decoded:
