@@ -33,6 +33,7 @@ COMMANDS = {
     "serve": Command("spanledger_ingest.cli.serve", "run the service"),
     "keys": Command("spanledger_ingest.cli.keys", "make, list, rotate and revoke API keys"),
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
+    "doctor": Command("spanledger_ingest.cli.doctor", "look at everything, and say how to mend what is not right"),
     "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),
     "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
     "compact": Command("spanledger_ingest.cli.compact", "give the disk space of deleted rows back"),

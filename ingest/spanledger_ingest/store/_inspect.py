@@ -14,17 +14,18 @@ from spanledger_ingest.store._errors import opening_error
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a database file says of itself; every row of it was read."""
+    """What a database file says of itself."""
 
     schema_version: int
     journal_position: int
     rows: Mapping[str, int]
     """By table."""
-    free_bytes: int
+    newest_ns: int | None
+    """When the newest span began."""
 
 
-def inspect(path: Path) -> Inspection:
-    """Read all of a database file.
+def inspect(path: Path, *, read_all: bool = True) -> Inspection:
+    """Look into a database file; with ``read_all`` at every value, since a damaged block does not show before.
 
     Raises:
         StoreError: it cannot be opened, or some of it cannot be read; the message says why and what to do.
@@ -33,12 +34,12 @@ def inspect(path: Path) -> Inspection:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as connection:
             version, position = connection.execute(f"SELECT * FROM {PRIVATE}.meta").fetchall()[0]
             tables = [name for (name,) in connection.execute(_TABLES).fetchall()]
-            rows = {name: _read(connection, name) for name in tables}
-            block, free = connection.execute("SELECT block_size, free_blocks FROM pragma_database_size()").fetchall()[0]
+            rows = {name: _rows(connection, name, read_all=read_all) for name in tables}
+            newest = connection.execute(f"SELECT max(start_ns) FROM {PRIVATE}.spans").fetchall()[0][0]
     except (duckdb.Error, IndexError, UnicodeDecodeError) as error:
         known = error if isinstance(error, duckdb.Error) else duckdb.Error(f"no Spanledger database: {error}")
         raise opening_error(known, path) from error
-    return Inspection(int(version), int(position), rows, int(block * free))
+    return Inspection(int(version), int(position), rows, newest)
 
 
 _TABLES = (
@@ -47,7 +48,6 @@ _TABLES = (
 )
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Count the rows of a table, having read every value of them: a damaged block does not show before."""
-    sql = f"SELECT count(*), max(hash(t)) FROM {PRIVATE}.{quoted(table)} t"
-    return int(connection.execute(sql).fetchall()[0][0])
+def _rows(connection: duckdb.DuckDBPyConnection, table: str, *, read_all: bool) -> int:
+    values = ", max(hash(t))" if read_all else ""
+    return int(connection.execute(f"SELECT count(*){values} FROM {PRIVATE}.{quoted(table)} t").fetchall()[0][0])
