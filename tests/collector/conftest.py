@@ -214,6 +214,16 @@ def start_collector(programs: ExitStack, tmp_path: Path, tools: Path) -> Callabl
     return start
 
 
+@pytest.fixture
+def validate(tools: Path) -> Callable[..., None]:
+    def check(config: Path, **env: str) -> None:
+        command = [str(tools / "otelcol"), "validate", f"--config={config}"]
+        done = subprocess.run(command, check=False, env={**os.environ, **env}, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    return check
+
+
 class Stub:
     """An OTLP/HTTP server that answers as a test tells it to."""
 
