@@ -4,6 +4,7 @@ AnalyticsError
 ├── InvalidQueryError        the query asks for something that does not exist
 ├── SqlRefusedError          the SQL text is not a plain read of the caller's views
 ├── SqlTimeoutError          the SQL ran longer than allowed
+├── SqlCancelledError        its user wants no answer any more
 ├── SqlTooLargeError         the SQL needs more memory, or returns more bytes, than allowed
 └── StoreError          the database itself is the problem
     ├── StoreUnreadableError     the directory or file cannot be opened by this user
@@ -29,6 +30,10 @@ class SqlRefusedError(AnalyticsError):
 
 class SqlTimeoutError(AnalyticsError):
     """The SQL ran longer than allowed."""
+
+
+class SqlCancelledError(AnalyticsError):
+    """Whoever sent the SQL wants no answer any more."""
 
 
 class SqlTooLargeError(AnalyticsError):

@@ -1,6 +1,7 @@
 """Users' SQL reads the caller's rows and nothing else."""
 # ruff: noqa: S608 - statements are made up here
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,10 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanledger_analytics import schema
-from spanledger_analytics.errors import AnalyticsError, SqlRefusedError, SqlTimeoutError, SqlTooLargeError
+from spanledger_analytics.errors import (
+    AnalyticsError,
+    SqlCancelledError,
+    SqlRefusedError,
+    SqlTimeoutError,
+    SqlTooLargeError,
+)
 from spanledger_analytics.records import Batch, Content
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
-from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+from spanledger_ingest.store import Cancellation, DatabaseConfig, DuckDBStore
 
 _SECRET = "zeta-secret"
 
@@ -447,4 +454,40 @@ def test_memory_bombs_are_stopped(store: DuckDBStore, sql: str) -> None:
     with pytest.raises(SqlTooLargeError):
         store.run_sql(sql, owner_scope="acme", timeout_s=20)
     store.append(Batch(spans=[a_span(99, owner="acme")]))
+    assert store.run_sql("SELECT 1 AS one", owner_scope="acme").to_pylist() == [{"one": 1}]
+
+
+def test_values_are_bound_and_never_read_as_sql(store: DuckDBStore) -> None:
+    hostile = "x' OR owner = 'zeta"
+    found = store.run_sql("SELECT $2 AS two, $1::BIGINT + 1 AS one", owner_scope="acme", values=["41", hostile])
+    assert found.to_pylist() == [{"two": hostile, "one": 42}]
+    sql = "SELECT count(*) AS n FROM llm_calls WHERE tenant_id = $1 AND time >= $2"
+    for tenant, number in (("acme", 20), ("zeta", 0), (hostile, 0)):
+        rows = store.run_sql(sql, owner_scope="acme", values=[tenant, "2020-01-01T00:00:00Z"])
+        assert rows.to_pylist() == [{"n": number}]
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT $1, $2", "SELECT $2", "SELECT $owner", "SELECT 1", "SELECT ?, $1", "SELECT $0"]
+)
+def test_only_the_values_bound_can_be_used(store: DuckDBStore, sql: str) -> None:
+    with pytest.raises(SqlRefusedError):
+        store.run_sql(f"{sql} FROM llm_calls", owner_scope="acme", values=["x"])
+
+
+def test_without_rows_there_are_still_the_columns(store: DuckDBStore) -> None:
+    found = store.run_sql("SELECT cost_usd, time FROM llm_calls", owner_scope="acme", max_rows=0)
+    assert (found.num_rows, found.schema.names) == (0, ["cost_usd", "time"])
+
+
+def test_a_statement_can_be_cancelled_before_and_while_it_runs(store: DuckDBStore) -> None:
+    sql = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = 7"
+    before, during = Cancellation(), Cancellation()
+    before.cancel()
+    timer = threading.Timer(0.2, during.cancel)
+    timer.start()
+    for cancellation in (before, during):
+        with pytest.raises(SqlCancelledError):
+            store.run_sql(sql, owner_scope="acme", timeout_s=60, cancellation=cancellation)
+    timer.join()
     assert store.run_sql("SELECT 1 AS one", owner_scope="acme").to_pylist() == [{"one": 1}]

@@ -8,7 +8,7 @@ the transaction is read-only; the instance can reach no file, network or extensi
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 
 from spanledger_analytics import schema
-from spanledger_analytics.errors import SqlRefusedError, SqlTimeoutError, SqlTooLargeError
+from spanledger_analytics.errors import SqlCancelledError, SqlRefusedError, SqlTimeoutError, SqlTooLargeError
 from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
 from spanledger_ingest.store._sql_check import check
 
@@ -33,6 +33,22 @@ _QUOTED_VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _USER_ERRORS: Final = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.SequenceException)
 
 
+Values = Mapping[str, Any] | None
+
+
+class Cancellation:
+    """Lets another thread stop one statement, whether it runs already or not."""
+
+    def __init__(self) -> None:
+        self.wake = threading.Event()
+        self.asked = False
+
+    def cancel(self) -> None:
+        """Stop the statement."""
+        self.asked = True
+        self.wake.set()
+
+
 def anything(_used: frozenset[str]) -> None:
     """Permit every view."""
 
@@ -45,29 +61,37 @@ def run_sql(
     max_rows: int,
     timeout_s: float,
     permit: Callable[[frozenset[str]], None] = anything,
+    values: Sequence[Any] = (),
+    cancellation: Cancellation | None = None,
 ) -> pa.Table:
     """Return the result of one SELECT over the views, limited to the rows of ``owner_scope``.
 
-    ``permit`` is called with the views that it reads before it does; what it raises is passed on.
+    ``permit`` is called with the views that it reads before it does; what it raises is passed on. ``values`` are bound
+    as ``$1`` and so on. With ``max_rows`` 0 nothing is computed but the columns.
 
     Raises:
         SqlRefusedError: the text is not a plain read, or DuckDB finds a mistake in it.
         SqlTimeoutError: it ran longer than ``timeout_s``.
+        SqlCancelledError: ``cancellation`` was used.
         SqlTooLargeError: it needs more memory than the database has, or returns more than 64 MiB.
     """
-    text = _single(sql)
-    with _limited(cursor, timeout_s), _explained(scoped=owner_scope is not None):
-        used = check(_parse(cursor, text), _VIEWS, _system_names(cursor))
+    text = single(sql)
+    with limited(cursor, timeout_s, cancellation), explained(scoped=owner_scope is not None):
+        used = check(parse(cursor, text), _VIEWS, system_names(cursor), parameters=len(values))
         permit(used)
+        bound = {str(number): value for number, value in enumerate(values, 1)}
         scoped = owner_scope is not None and any(_VIEWS[name].scoped for name in used)
-        where = " WHERE owner = $owner" if scoped else ""
-        wrapped = _wrap(text, used, where, limit=max_rows + 1)
-        values = {"owner": owner_scope} if scoped else None
-        _check_plan(cursor, wrapped, values, used)
-        return _collect(cursor, wrapped, values, max_rows)
+        where = ""
+        if scoped:
+            # A number that the statement cannot use itself: the check saw to it.
+            where = f" WHERE owner = ${len(values) + 1}"
+            bound[str(len(values) + 1)] = owner_scope
+        wrapped = _wrap(text, used, where, limit=max_rows + 1 if max_rows else 0)
+        _check_plan(cursor, wrapped, bound or None, used)
+        return collect(cursor, wrapped, bound or None, max_rows)
 
 
-def _single(sql: str) -> str:
+def single(sql: str) -> str:
     if len(sql) > MAX_TEXT:
         raise SqlRefusedError(f"the statement is longer than {MAX_TEXT} characters")
     if "\x00" in sql or any("\ud800" <= character <= "\udfff" for character in sql):
@@ -75,7 +99,7 @@ def _single(sql: str) -> str:
     return sql.rstrip().rstrip(";").rstrip()
 
 
-def _parse(cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+def parse(cursor: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
     """Return the query tree of a text that holds exactly one SELECT."""
     row = cursor.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
     try:
@@ -95,7 +119,7 @@ def _parser_message(parsed: dict[str, Any]) -> str:
     return f"cannot be parsed: {parsed.get('error_message', 'unknown error')}"
 
 
-def _system_names(cursor: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def system_names(cursor: duckdb.DuckDBPyConnection) -> frozenset[str]:
     names = cursor.execute("SELECT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
     return frozenset(name for (name,) in names)
 
@@ -114,11 +138,9 @@ def _rows_of(name: str, where: str) -> str:
     return f"SELECT {columns(table.view)} FROM {PRIVATE}.{quoted(name)}{where}"
 
 
-def _check_plan(
-    cursor: duckdb.DuckDBPyConnection, wrapped: str, values: dict[str, Any] | None, used: frozenset[str]
-) -> None:
+def _check_plan(cursor: duckdb.DuckDBPyConnection, wrapped: str, values: Values, used: frozenset[str]) -> None:
     """Ask the engine what it would scan; whatever the tree looked like, there must be no tables but the views' own."""
-    _parse(cursor, wrapped)
+    parse(cursor, wrapped)
     row = cursor.execute(f"EXPLAIN (FORMAT JSON) {wrapped}", values).fetchone()
     plan: list[Any] = orjson.loads(row[1] if row else "[]")
     while plan:
@@ -129,7 +151,7 @@ def _check_plan(
             raise SqlRefusedError("the statement reads something else than the views")
 
 
-def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any] | None, max_rows: int) -> pa.Table:
+def collect(cursor: duckdb.DuckDBPyConnection, sql: str, values: Values, max_rows: int) -> pa.Table:
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
         reader = cursor.sql(sql, params=values).to_arrow_reader(_BATCH_ROWS)
@@ -158,28 +180,35 @@ def _end(cursor: duckdb.DuckDBPyConnection) -> None:
 
 
 @contextmanager
-def _limited(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[None]:
-    """Interrupt whatever the cursor does after the deadline, until it stops."""
+def limited(
+    cursor: duckdb.DuckDBPyConnection, timeout_s: float, cancellation: Cancellation | None = None
+) -> Iterator[None]:
+    """Interrupt whatever the cursor does after the deadline, or once it is cancelled, until it stops."""
     done = threading.Event()
+    cancellation = cancellation or Cancellation()
 
     def watch() -> None:
-        late = not done.wait(timeout_s)
-        while late and not done.wait(_INTERRUPT_EVERY_S):
+        cancellation.wake.wait(timeout_s)
+        while not done.is_set():
             cursor.interrupt()  # again and again: one that comes between two statements is lost
+            done.wait(_INTERRUPT_EVERY_S)
 
     watcher = threading.Thread(target=watch, name="sql-time-limit", daemon=True)
     watcher.start()
     try:
         yield
     except duckdb.InterruptException:
+        if cancellation.asked:
+            raise SqlCancelledError("the statement was cancelled") from None
         raise SqlTimeoutError(f"the query ran longer than {timeout_s:g} s and was stopped") from None
     finally:
         done.set()
+        cancellation.wake.set()
         watcher.join()
 
 
 @contextmanager
-def _explained(*, scoped: bool) -> Iterator[None]:
+def explained(*, scoped: bool) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException:

@@ -19,13 +19,22 @@ _PLAIN_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _SYSTEM_NAME: Final = re.compile(r"(duckdb|pg|sqlite|pragma|information)_.*")
 
 
-def check(tree: Node, views: Collection[str], system_names: Collection[str]) -> frozenset[str]:
+def check(
+    tree: Node,
+    views: Collection[str],
+    system_names: Collection[str],
+    *,
+    functions: Collection[str] = allowed.FUNCTIONS,
+    parameters: int = 0,
+) -> frozenset[str]:
     """Return the views that a statement reads.
 
     Args:
         tree: The node of the only statement in the result of ``json_serialize_sql``.
         views: Names that may be read.
         system_names: Names that the engine itself knows, which a WITH clause must not take.
+        functions: Names of functions that may be called.
+        parameters: How many values are bound, as ``$1`` and so on.
 
     Raises:
         SqlRefusedError: the statement is anything but a read of those views with known functions.
@@ -35,7 +44,8 @@ def check(tree: Node, views: Collection[str], system_names: Collection[str]) -> 
     for name in own_names:
         _check_with_name(name, views, system_names)
     for node in nodes:
-        _check_node(node)
+        _check_node(node, functions)
+    _check_parameters(nodes, parameters)
     _check_joined(nodes)
     tables = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
     unknown = sorted(tables - own_names - set(views))
@@ -72,25 +82,35 @@ def _check_with_name(name: str, views: Collection[str], system_names: Collection
         _refuse(f"WITH {name} is not a name you can take; choose another, of letters, digits and _")
 
 
-def _check_node(node: Node) -> None:
+def _check_node(node: Node, functions: Collection[str]) -> None:
     path = node.get("qualified_name", {}).get("path", []) if isinstance(node.get("qualified_name"), dict) else []
     if len(path) > 1 or any(node.get(part) for part in ("schema", "catalog", "schema_name", "catalog_name")):
         _refuse(f"qualified names such as {'.'.join(map(str, path))!r} are not allowed; use the plain name")
     if "class" in node:
-        _check_expression(node)
+        _check_expression(node, functions)
     elif isinstance(node.get("type"), str):
         _check_clause(node)
     elif node.get("at_clause"):
         _refuse("AT is not allowed")
 
 
-def _check_expression(node: Node) -> None:
+def _check_expression(node: Node, functions: Collection[str]) -> None:
     kind = node["class"]
     if kind not in allowed.EXPRESSIONS:
-        _refuse("parameters are not allowed; write the value" if kind == "PARAMETER" else f"{kind} is not allowed")
-    check_kind = _EXPRESSION_CHECKS.get(kind)
-    if check_kind is not None:
-        check_kind(node)
+        _refuse(f"{kind} is not allowed")
+    if kind in ("FUNCTION", "WINDOW"):
+        _check_function(node, functions)
+    elif kind in _EXPRESSION_CHECKS:
+        _EXPRESSION_CHECKS[kind](node)
+
+
+def _check_parameters(nodes: list[Node], count: int) -> None:
+    """Values are bound by number, and none is left over, nor one asked for that only the store may bind."""
+    names = {str(node.get("identifier", "")) for node in nodes if node.get("class") == "PARAMETER"}
+    if names and not count:
+        _refuse("parameters are not allowed; write the value")
+    if names != {str(number) for number in range(1, count + 1)}:
+        _refuse(f"the statement must use each of the {count} parameters bound, as $1 and so on")
 
 
 def _check_clause(node: Node) -> None:
@@ -107,11 +127,11 @@ def _check_clause(node: Node) -> None:
         node["function"]["is_source"] = True  # the walk comes to it next
 
 
-def _check_function(node: Node) -> None:
+def _check_function(node: Node, functions: Collection[str]) -> None:
     name = str(node["function_name"]).lower()
     if node.get("is_source"):
         return
-    if name not in allowed.FUNCTIONS:
+    if name not in functions:
         _refuse(f"the function {name!r} is not allowed")
     if name in ("replace", "regexp_replace"):
         _check_replacement(name, [argument["expression"] for argument in node["arguments"]])
@@ -151,8 +171,6 @@ def _check_joined(nodes: list[Node]) -> None:
 
 
 _EXPRESSION_CHECKS: Final[dict[str, Callable[[Node], None]]] = {
-    "FUNCTION": _check_function,
-    "WINDOW": _check_function,
     "CONSTANT": _check_constant,
     "TYPE": _check_type,
 }

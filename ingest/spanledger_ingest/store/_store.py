@@ -1,10 +1,10 @@
 """The DuckDB span store."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -17,7 +17,7 @@ from spanledger_ingest.store import _catalogue, _copy, _jobs, _prices, _retentio
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._retention import Expiry
-from spanledger_ingest.store._sql import anything, run_sql
+from spanledger_ingest.store._sql import Cancellation, anything, run_sql
 from spanledger_ingest.store._wal import checkpoint_due, log_files
 
 _MIB: Final = 1024 * 1024
@@ -112,21 +112,32 @@ class DuckDBStore:
         max_rows: int = 10_000,
         timeout_s: float = 10.0,
         permit: Callable[[frozenset[str]], None] = anything,
+        values: Sequence[Any] = (),
+        cancellation: Cancellation | None = None,
     ) -> pa.Table:
         """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``.
 
         Rows beyond ``max_rows`` are left out, and the schema's metadata then has the key ``truncated``. ``permit`` is
-        called with the views that the statement reads before it does; what it raises is passed on.
+        called with the views that the statement reads before it does; what it raises is passed on. ``values`` are bound
+        as ``$1`` and so on. With ``max_rows`` 0 nothing is computed but the columns.
 
         Raises:
             SqlRefusedError: the text is not a plain read of the views, or has a mistake.
             SqlTimeoutError: it ran longer than ``timeout_s``.
+            SqlCancelledError: ``cancellation`` was used.
             SqlTooLargeError: it needs or returns too much.
         """
         with self._user_queries:
             return self._database.run(
                 lambda cursor: run_sql(
-                    cursor, sql, owner_scope=owner_scope, max_rows=max_rows, timeout_s=timeout_s, permit=permit
+                    cursor,
+                    sql,
+                    owner_scope=owner_scope,
+                    max_rows=max_rows,
+                    timeout_s=timeout_s,
+                    permit=permit,
+                    values=values,
+                    cancellation=cancellation,
                 ),
                 retry=False,
             )
