@@ -14,6 +14,8 @@ from spanledger_ingest.normalise._usage import source_of, usage_of
 _USD = (None, "USD", "usd")
 _OTHER_ERROR = "_OTHER"
 """What the conventions say for an error whose type is not known."""
+_HUNG_UP = "GeneratorExit"
+"""Python's word for a reader who stops reading: the stream is aborted, but nobody failed."""
 _TENANT = dict(COMPILED)["tenant_id"]
 _Step = tuple[str | None, Callable[[Reader], Any], Convert]
 """The span attribute to take, or ``None`` and how else to read; then how to clean it."""
@@ -122,7 +124,7 @@ def _build(
     span: Span, operation: Operation, dialect: Dialect, found: dict[str, Any], usage: Usage, *, rollup: bool
 ) -> CallFacts:
     provider = _provider(found, span.scope.name)
-    failed = span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
+    failed = _failed(span, found)
     spoke = usage != Usage() or "response_id" in found
     get = found.get
     stream, response_id = get("stream"), get("response_id")
@@ -167,6 +169,13 @@ def _build(
     )
 
 
+def _failed(span: Span, found: dict[str, Any]) -> bool:
+    if found.get("error_type") == _HUNG_UP:
+        found["aborted"] = True
+        return False
+    return span.status == "error" or bool(span.attributes.get("error.type")) or "failed_level" in found
+
+
 def _outcome(span: Span, found: dict[str, Any], *, failed: bool) -> tuple[int | None, str | None]:
     """Return HTTP status and error type."""
     http: int | None = found.get("http_status")
@@ -185,7 +194,7 @@ def _finish(found: dict[str, Any], *, failed: bool) -> FinishReason | None:
         return "error"
     told = found.get("finish_reason")
     by_us = None if told is None else alias.finish_reason_of(told)
-    return alias.finish_reason(found.get("finish_reasons_raw", ())) or by_us or ("error" if failed else None)
+    return by_us or alias.finish_reason(found.get("finish_reasons_raw", ())) or ("error" if failed else None)
 
 
 def _model(name: str | None, provider: str | None) -> str | None:

@@ -8,10 +8,11 @@ Anthropic stream where the SDK's own span says 17); they stay one call.
 
 **By time.** Some instrumentations lose their context: the client's span starts a trace of its own, and framework
 streams and errors have no id to find it by. Such a span is a duplicate if it is a root (or a sibling), lies within the
-time of another instrumentation's span of the same service, model and outcome, at least one of the two has no id, and
-each is the other's closest fit. Only pairs that are known to happen qualify: any instrumentation around a provider's
-own SDK, and a framework around a client where that family is seen to lose context. The two end within milliseconds of
-each other, so they are settled together; from then on the response id of one, shown in both rows, keeps them together.
+time of another instrumentation's span of the same service, model and outcome, and at least one of the two has no id;
+the closest pairs find each other first. Only pairs that are known to happen qualify: any instrumentation around a
+provider's own SDK, and a framework around a client where that family is seen to lose context. The two end within
+milliseconds of each other, so they are settled together; from then on the response id of one, shown in both rows, keeps
+them together.
 """
 
 from bisect import bisect_right
@@ -90,9 +91,23 @@ def _order(facts: CallFacts) -> tuple[int, SpanKey]:
 class Group:
     """The spans known to tell one call so far."""
 
-    number: int
     ids: set[str] = field(default_factory=set)
     scopes: set[str] = field(default_factory=set)
+    joined: "Group | None" = None
+    """The larger group that this one has become a part of."""
+
+    def whole(self) -> "Group":
+        """Return the group that this one is a part of by now."""
+        found = self
+        while found.joined is not None:
+            found = found.joined
+        return found
+
+    def join(self, other: "Group") -> None:
+        """Take another whole group in."""
+        self.ids |= other.ids
+        self.scopes |= other.scopes
+        other.joined = self
 
 
 Place = tuple[str, str | None, str]
@@ -137,36 +152,58 @@ def _worth_looking(place: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) 
 
 
 def _closest(place: list[CallFacts], groups: Mapping[SpanKey, Group]) -> Iterable[Pair]:
+    """Yield pairs, the closest in time first; a call that has found its other half takes no second one."""
     place.sort(key=_order)
-    starts = [facts.start_ns for facts in place]
-    best_outer: dict[SpanKey, tuple[int, SpanKey]] = {}
-    best_inner: dict[SpanKey, tuple[int, SpanKey]] = {}
+    offers = sorted(_offers(place, groups), key=lambda offer: (offer[0], key_of(offer[1]), key_of(offer[2])))
+    for _, outer, inner in offers:
+        one, other = groups[key_of(outer)].whole(), groups[key_of(inner)].whole()
+        if _are_strangers(one, other) and _may_enclose(outer, inner, other.scopes):
+            one.join(other)
+            yield key_of(outer), key_of(inner)
+
+
+def _offers(place: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -> Iterable[tuple[int, CallFacts, CallFacts]]:
+    """Yield what may be one call, with how far apart in time: distance, outer span, inner span."""
+    outers = [facts for facts in place if facts.dialect != _NATIVE]
+    starts = [facts.start_ns for facts in outers]
     for inner in place:
+        if not (inner.dialect == _NATIVE or detaches(inner.dialect)):
+            continue
         here = bisect_right(starts, inner.start_ns)
         last = min(bisect_right(starts, inner.start_ns + _SLACK_NS), here + _RECENT)
-        for outer in place[max(0, here - 2 * _RECENT) : last]:
+        for outer in outers[max(0, here - 2 * _RECENT) : last]:
             if _tells_again(inner, outer, groups):
-                distance = abs(inner.start_ns - outer.start_ns) + abs(outer.end_ns - inner.end_ns)
-                _keep_best(best_outer, key_of(inner), (distance, key_of(outer)))
-                _keep_best(best_inner, key_of(outer), (distance, key_of(inner)))
-    for inner_key, (_, outer_key) in best_outer.items():
-        if best_inner[outer_key][1] == inner_key:
-            yield outer_key, inner_key
-
-
-def _keep_best(best: dict[SpanKey, tuple[int, SpanKey]], key: SpanKey, offer: tuple[int, SpanKey]) -> None:
-    if key not in best or offer < best[key]:
-        best[key] = offer
+                yield _distance(inner, outer), outer, inner
 
 
 def _tells_again(inner: CallFacts, outer: CallFacts, groups: Mapping[SpanKey, Group]) -> bool:
     return (
-        outer.end_ns + _SLACK_NS >= inner.end_ns
+        _covers(outer, inner)
         and _is_loose(inner, outer)
         and _may_enclose(outer, inner, groups[key_of(inner)].scopes)
         and _are_strangers(groups[key_of(inner)], groups[key_of(outer)])
         and _says_the_same(inner, outer)
     )
+
+
+def _covers(outer: CallFacts, inner: CallFacts) -> bool:
+    if outer.end_ns + _SLACK_NS >= inner.end_ns:
+        return True
+    # Some spans of streams end when the stream is handed over, before the client asks; the first word comes later.
+    heard_ns = _first_word_ns(outer)
+    return heard_ns is not None and inner.start_ns <= heard_ns <= inner.end_ns + _SLACK_NS
+
+
+def _distance(inner: CallFacts, outer: CallFacts) -> int:
+    apart = abs(outer.end_ns - inner.end_ns)
+    said_ns, heard_ns = _first_word_ns(inner), _first_word_ns(outer)
+    if said_ns is not None and heard_ns is not None:
+        apart = min(apart, abs(heard_ns - said_ns))
+    return abs(inner.start_ns - outer.start_ns) + apart
+
+
+def _first_word_ns(facts: CallFacts) -> int | None:
+    return None if facts.ttft_ns is None else facts.start_ns + facts.ttft_ns
 
 
 def _is_loose(inner: CallFacts, outer: CallFacts) -> bool:
@@ -185,12 +222,20 @@ def _may_enclose(outer: CallFacts, inner: CallFacts, told_by: Collection[str]) -
 
 
 def _are_strangers(one: Group, other: Group) -> bool:
-    return one.number != other.number and not (one.ids and other.ids) and not one.scopes & other.scopes
+    return one is not other and not (one.ids and other.ids) and not one.scopes & other.scopes
 
 
-def _says_the_same(one: CallFacts, other: CallFacts) -> bool:
-    models = [(facts.request_model, facts.response_model) for facts in (one, other)]
-    if not (same_kind(one, other) and same_model(*models)):
+def _says_the_same(inner: CallFacts, outer: CallFacts) -> bool:
+    models = [(facts.request_model, facts.response_model) for facts in (inner, outer)]
+    if not (same_kind(inner, outer) and same_model(*models)):
         return False
-    silent = one.usage_source == "missing" or other.usage_source == "missing"
-    return silent or same_usage(one.usage, other.usage)
+    silent = inner.usage_source == "missing" or outer.usage_source == "missing"
+    return silent or same_usage(inner.usage, outer.usage) or _heard_less(outer, inner)
+
+
+def _heard_less(outer: CallFacts, inner: CallFacts) -> bool:
+    # LangChain misses the uncached part of the input where Anthropic's stream names it only at the start.
+    heard, said = outer.usage, inner.usage
+    if not is_framework(outer.scope_name) or not heard.output or heard.output != said.output:
+        return False
+    return heard.input is not None and said.input is not None and heard.input < said.input

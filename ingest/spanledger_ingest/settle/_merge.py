@@ -6,7 +6,7 @@ from typing import Any
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import CallFacts, Usage, UsageSource
-from spanledger_ingest.normalise import rank_of
+from spanledger_ingest.normalise import is_framework, rank_of
 from spanledger_ingest.settle._same import has_usage
 from spanledger_ingest.settle._tree import key_of
 
@@ -71,7 +71,7 @@ def _stream(tellings: Sequence[CallFacts]) -> bool | None:
 
 
 def _usage(tellings: Sequence[CallFacts]) -> tuple[Usage, UsageSource]:
-    trusted = [facts for facts in tellings if has_usage(facts)]
+    trusted = sorted((facts for facts in tellings if has_usage(facts)), key=_hearsay)
     if not trusted:
         guess = next((facts for facts in tellings if facts.usage_source == "estimated"), tellings[0])
         return guess.usage, guess.usage_source
@@ -79,6 +79,11 @@ def _usage(tellings: Sequence[CallFacts]) -> tuple[Usage, UsageSource]:
     for facts in trusted[1:]:
         usage = _filled(usage, facts.usage)
     return usage, "provider"
+
+
+def _hearsay(facts: CallFacts) -> int:
+    # A framework counts what a client told it, and may miss some of it: two ranks back.
+    return rank_of(facts.dialect) + 2 * is_framework(facts.scope_name)
 
 
 def _filled(usage: Usage, other: Usage) -> Usage:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import CallFacts, Usage
+from spanledger_ingest.normalise import is_framework
 from spanledger_ingest.settle._same import answered, has_usage, same_kind, same_model, same_usage
 from spanledger_ingest.settle._tree import innermost_first, key_of
 
@@ -127,7 +128,7 @@ class Nesting:
 
     def _match(self, outer: CallFacts, peers: list[Unit], failures: list[Unit]) -> list[Unit]:
         equal = [unit for unit in peers if unit.usage and same_usage(unit.usage, outer.usage) and unit.fits(outer)]
-        if not equal and len(peers) == 1 and peers[0].usage is None and peers[0].fits(outer):
+        if not equal and len(peers) == 1 and peers[0].fits(outer) and _retold(outer, peers[0]):
             equal = peers
         if equal:
             # Of several alike, an outer span repeats what it heard last.
@@ -147,6 +148,20 @@ class Nesting:
                 self._attempts.update(failure.spans())
                 self._pairs.append((key_of(outer), key_of(failure.head)))
         return unit
+
+
+def _retold(outer: CallFacts, unit: Unit) -> bool:
+    """Return whether ``outer`` can only be telling of this call, although the counts differ.
+
+    A framework counts what it heard from the client inside it, and an instrumentation of an SDK wraps the SDK's own
+    span.
+    """
+    if unit.usage is None:
+        return True
+    if outer.response_id is not None and unit.ids:
+        return False
+    client_inside = not is_framework(unit.head.scope_name)
+    return client_inside and (is_framework(outer.scope_name) or unit.head.dialect == "native_sdk")
 
 
 def _order(unit: Unit) -> tuple[int, SpanKey]:

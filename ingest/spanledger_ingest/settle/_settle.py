@@ -129,8 +129,8 @@ class _Union:
     def groups(self, facts: Mapping[SpanKey, CallFacts]) -> dict[SpanKey, Group]:
         """Return what is known together about the set each span is in."""
         found: dict[SpanKey, Group] = {}
-        for number, keys in enumerate(self.sets()):
-            group = Group(number)
+        for keys in self.sets():
+            group = Group()
             for key in keys:
                 found[key] = group
                 group.scopes.add(facts[key].scope_name)

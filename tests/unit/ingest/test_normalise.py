@@ -334,6 +334,16 @@ def test_our_own_instrumentation_knows_the_end_of_streams() -> None:
     assert facts(chat(**stopped)).finish_reason == "error"
     assert facts(chat(**stopped | {"spanledger.stream.aborted": False})).finish_reason == "stop"
     assert facts(chat(**{"spanledger.finish_reason": "nonsense"})).finish_reason is None
+    gemini = {"gen_ai.response.finish_reasons": ["STOP"], "spanledger.finish_reason": "tool_call"}
+    assert facts(chat(**gemini)).finish_reason == "tool_call"
+
+
+def test_a_reader_who_leaves_aborts_the_stream_and_fails_nobody() -> None:
+    left = Event("exception", T0, {"exception.type": "GeneratorExit", "exception.message": "GeneratorExit()"})
+    found = facts(chat(), status="error", events=(left,))
+    assert (found.status, found.error_type, found.finish_reason) == ("ok", None, "error")
+    broken = facts(chat(**{"spanledger.stream.aborted": True, "error.type": "httpx.ReadError"}), status="error")
+    assert (broken.status, broken.error_type, broken.finish_reason) == ("error", "httpx.ReadError", "error")
 
 
 def test_a_reranker_names_one_model() -> None:

@@ -246,6 +246,46 @@ def test_parallel_streams_find_their_own_half() -> None:
     assert all(shown[f"a{n}"] == f"chatcmpl-0123456789{n:03}" for n in range(20))
 
 
+def test_a_client_without_ids_finds_its_framework_in_a_crowd() -> None:
+    chains = [fact(f"a{n}", trace_id=f"t{n}", tokens=(14, 17), start_ns=T0 + n * 100, end_ns=T0 + SECOND + 90_000 - n,
+                   **OI_CHAIN) for n in range(20)]  # fmt: skip
+    clients = [fact(f"b{n}", trace_id=f"u{n}", tokens=(14, 17), start_ns=T0 + 5000 + 7 * n, **OI_CLIENT)
+               for n in range(20)]  # fmt: skip
+    direct = fact("c", trace_id="v", tokens=(14, 17), start_ns=T0 + 50_000, end_ns=T0 + SECOND // 2, **OI_CLIENT)
+    calls = settle([*chains, *clients, direct], {})
+    assert {call.own.span_id for call in calls if call.billable} == {one.span_id for one in (*clients, direct)}
+
+
+@pytest.mark.parametrize(("first_word_ns", "calls"), [(400, 1), (None, 2), (100, 2), (SECOND + 60 * 10**6, 2)])
+def test_a_stream_handed_over_before_the_client_asks_is_one_call(first_word_ns: int | None, calls: int) -> None:
+    early = fact("a", end_ns=T0 + 200, ttft_ns=first_word_ns, tokens=(14, 17), **OI_CHAIN)
+    client = fact("b", trace_id="u", start_ns=T0 + 300, end_ns=T0 + SECOND, tokens=(14, 17), ttft_ns=95,
+                  response_id="chatcmpl-b1d5781111d8", **OI_CLIENT)  # fmt: skip
+    assert sum(call.billable for call in settle([early, client], {})) == calls
+
+
+def test_a_framework_that_missed_a_part_of_the_input_believes_its_client() -> None:
+    heard = fact("a", tokens=(1920, 17), **OI_CHAIN)
+    said = fact("b", trace_id="u", tokens=(2048, 17), response_id="msg_01367ac64a16d19e", **NATIVE)
+    assert reasons(heard, said) == {"a": "detached_duplicate", "b": "best_span"}
+    more = fact("a", tokens=(2100, 17), **OI_CHAIN)
+    assert all(call.billable for call in settle([more, said], {}))
+    chain = fact("a", tokens=(1920, 17), scope_name="opentelemetry.instrumentation.genai.langchain")
+    nested = settled(chain, fact("b", parent="a", tokens=(2048, 17), **NATIVE))
+    assert (nested["a"].billing_reason, nested["b"].billing_reason) == ("best_span", "nested_duplicate")
+    assert nested["a"].facts.usage.input == 2048
+
+
+def test_a_client_inside_a_framework_is_its_call_unless_both_have_ids() -> None:
+    outer = fact("a", tokens=(14, 18), response_id="chatcmpl-1", **OI_CHAIN)
+    inner = fact("b", parent="a", tokens=(14, 17), **OI_CLIENT)
+    assert sum(call.billable for call in settle([outer, inner], {})) == 1
+    named = fact("b", parent="a", tokens=(14, 17), response_id="chatcmpl-2", **OI_CLIENT)
+    assert sum(call.billable for call in settle([outer, named], {})) == 2
+    several = [inner, fact("c", parent="a", tokens=(15, 17), **OI_CLIENT)]
+    assert sum(call.billable for call in settle([outer, *several], {})) == 3
+
+
 def test_cycles_and_missing_parents_do_not_hang() -> None:
     loop = [
         fact("a", parent="b", tokens=(1, 1)),
