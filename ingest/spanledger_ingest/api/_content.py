@@ -12,11 +12,9 @@ from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response, page
 from spanledger_ingest.api._openapi import lists, row
 from spanledger_ingest.api._params import MAX_PAGE, TIMEOUT_S, AuditParams, SqlReader, TraceId
-from spanledger_ingest.auth import Audit, AuditEntry, Principal
+from spanledger_ingest.auth import VIEW_SCOPES, Audit, AuditEntry, Principal
 
 _REASON: Final = "spanledger-reason"
-_VIEWS: Final = {"span_content": "read:content", "spans": "read:traces", "logs": "read:traces"}
-"""Views that need more than the scope to ask in SQL."""
 
 _AUDIT_ROW: Final = {
     "type": "object",
@@ -92,9 +90,10 @@ def permit_views(request: Request, principal: Principal, sql: str) -> Callable[[
     """Return what decides over the views that a statement reads."""
 
     def permit(used: frozenset[str]) -> None:
-        for view in sorted(used & _VIEWS.keys()):
-            if _VIEWS[view] not in principal.scopes:
-                raise HTTPException(403, f"reading {view} needs the scope {_VIEWS[view]}, which this credential lacks")
+        for view in sorted(used & VIEW_SCOPES.keys()):
+            if VIEW_SCOPES[view] not in principal.scopes:
+                needed = VIEW_SCOPES[view]
+                raise HTTPException(403, f"reading {view} needs the scope {needed}, which this credential lacks")
         if "span_content" in used:
             record_reading(request, principal, {"sql": sql})
 

@@ -14,12 +14,15 @@ from spanledger_ingest.auth._errors import (
 from spanledger_ingest.auth._issuers import verifier_of
 from spanledger_ingest.auth._keyring import Key, KeyRing
 from spanledger_ingest.auth._limits import Limiter, RatesOf
-from spanledger_ingest.auth._roles import ROLES, Principal, Role, Scope, scopes_of
+from spanledger_ingest.auth._roles import ROLES, VIEW_SCOPES, Principal, Role, Scope, scopes_of
+from spanledger_ingest.auth._scram import ITERATIONS, Verifier, proves, server_signature
 from spanledger_ingest.auth._state import StateDb
 
 __all__ = [
     "ANYBODY",
+    "ITERATIONS",
     "ROLES",
+    "VIEW_SCOPES",
     "Audit",
     "AuditEntry",
     "AuthError",
@@ -37,9 +40,12 @@ __all__ = [
     "StateDb",
     "StateError",
     "UnknownKeyError",
+    "Verifier",
     "api_door",
     "ingest_door",
     "is_loopback",
+    "proves",
     "scopes_of",
+    "server_signature",
     "verifier_of",
 ]

@@ -71,6 +71,15 @@ class Authenticator:
         return self._required or self._keys.in_use
 
     @property
+    def keys(self) -> KeyRing:
+        """The API keys, for doors at which a key is not simply shown."""
+        return self._keys
+
+    def refused(self, reason: Reason) -> None:
+        """Count a credential that was refused at another door."""
+        self._failures[reason] += 1
+
+    @property
     def failures(self) -> Mapping[Reason, int]:
         """Refused credentials by reason."""
         return self._failures.copy()

@@ -15,6 +15,7 @@ from spanledger_ingest import tenancy
 from spanledger_ingest.auth._audit import Audit
 from spanledger_ingest.auth._errors import AuthError, CredentialError, StateError, UnknownKeyError
 from spanledger_ingest.auth._roles import ALL_TENANTS, EXTRA_SCOPES, ROLES, Principal, Role, scopes_of
+from spanledger_ingest.auth._scram import Verifier, packed, salt_of, unpacked, user_of, verifier_of_password
 from spanledger_ingest.auth._state import Row, StateDb
 from spanledger_ingest.auth._token import Token, digest, new_token, parse
 from spanledger_ingest.secret import Secret
@@ -23,7 +24,7 @@ PEPPER_FILE: Final = "pepper"
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
 
 _PEPPER_BYTES: Final = 32
-_COLUMNS: Final = "id, name, tenants, role, scopes, created, expires, revoked, last_used, rotated_from, hash"
+_COLUMNS: Final = "id, name, tenants, role, scopes, created, expires, revoked, last_used, rotated_from, scram, hash"
 _INVALID: Final = "the API key is not valid"
 
 
@@ -78,6 +79,7 @@ class KeyRing:
         self._used: dict[str, int] = {}
         self._version = -1
         self._keys: Mapping[str, tuple[Key, bytes, Principal]] = {}
+        self._verifiers: Mapping[str, Mapping[str, Verifier]] = {}
         self.refresh()
 
     @property
@@ -100,6 +102,11 @@ class KeyRing:
         rows = self._state.execute(f"SELECT {_COLUMNS} FROM keys")  # noqa: S608 - a constant
         keys = [(_key(row), bytes(row[-1])) for row in rows]
         self._keys = {key.id: (key, stored, key.principal) for key, stored in keys}
+        verifiers: dict[str, dict[str, Verifier]] = {}
+        for (key, _), row in zip(keys, rows, strict=True):
+            if row[-2] is not None and key.role != "gateway":
+                verifiers.setdefault(user_of(key.tenants[0]), {})[key.id] = unpacked(row[-2])
+        self._verifiers = verifiers
 
     def check(self, text: str) -> Principal:
         """Return who acts with this key.
@@ -113,13 +120,34 @@ class KeyRing:
         key, stored, principal = self._keys.get(token.id, _NOBODY)
         if not hmac.compare_digest(digest(self._pepper, token), stored):
             raise CredentialError("unknown", _INVALID)
+        self._check_valid(key)
+        return principal
+
+    def _check_valid(self, key: Key) -> None:
         now = self._clock()
         if key.revoked is not None and key.revoked <= now:
             raise CredentialError("revoked", "the API key was revoked")
         if key.expires is not None and key.expires <= now:
             raise CredentialError("expired", "the API key has expired")
         self._used[key.id] = int(now)
+
+    def check_id(self, id_: str) -> Principal:
+        """Return who acts with the key of this id, which was checked when their connection began.
+
+        Raises:
+            CredentialError: the key has ended since.
+        """
+        key, _, principal = self._keys.get(id_, _NOBODY)
+        self._check_valid(key)
         return principal
+
+    def salt(self, user: str) -> bytes:
+        """Return the salt of a PostgreSQL user, which is the name of a tenant or ``all``."""
+        return salt_of(self._pepper, user)
+
+    def verifiers(self, user: str) -> Mapping[str, Verifier]:
+        """Return what the password of a PostgreSQL user is checked against, by the id of the key."""
+        return self._verifiers.get(user, {})
 
     def flush_last_used(self) -> None:
         """Write down when keys were last used.
@@ -215,7 +243,7 @@ class KeyRing:
         token, text = new_token()
         values = (
             token.id, key.name, json.dumps(key.tenants), key.role, json.dumps(key.scopes), key.created, key.expires,
-            None, None, key.rotated_from, digest(self._pepper, token),
+            None, None, key.rotated_from, self._verifier(key, text), digest(self._pepper, token),
         )  # fmt: skip
         with self._state.transaction():
             places = ", ".join("?" * len(values))
@@ -226,6 +254,12 @@ class KeyRing:
             self._audit.write(actor, ",".join(key.tenants), action, detail)
         self._read()
         return self._keys[token.id][0], Secret(text)
+
+    def _verifier(self, key: Key, password: str) -> bytes | None:
+        """Return what is stored for PostgreSQL clients; who only sends is none."""
+        if "query:sql" not in key.principal.scopes:
+            return None
+        return packed(verifier_of_password(password, self.salt(user_of(key.tenants[0]))))
 
     def _named(self, id_: str) -> Key:
         rows = self._state.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (id_,))  # noqa: S608 - a constant

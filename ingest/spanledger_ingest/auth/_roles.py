@@ -48,6 +48,13 @@ _WHOLE_SERVICE: Final[frozenset[str]] = frozenset({"ops:read", "admin:keys", "ad
 
 ALL_TENANTS: Final = ANY
 
+VIEW_SCOPES: Final[Mapping[str, Scope]] = {
+    "span_content": "read:content",
+    "spans": "read:traces",
+    "logs": "read:traces",
+}
+"""Views that need more than the scope to ask in SQL."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -29,6 +29,7 @@ _MIGRATIONS: Final = (
         PRIMARY KEY (tenant, day)
     ) STRICT;
     """,
+    "ALTER TABLE keys ADD COLUMN scram BLOB",
 )
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""
 
