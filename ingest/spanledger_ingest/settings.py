@@ -26,8 +26,8 @@ class SettingsError(IngestError):
     """A setting that cannot be meant; the message names the valid ones."""
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+def _setting(default: Any, doc: str, *, shown: bool = True) -> Any:
+    return field(default=default, repr=shown, metadata={"doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ class AuthConfig:
     """Who may use the service; API keys are made with ``spanledger keys``."""
 
     required: bool = _setting(default=False, doc="Ask for a credential even while no API key exists.")
-    issuer: Sequence[Mapping[str, Any]] = _setting((), "List of tables: identity providers; see docs/security.md.")
+    issuer: Sequence[Mapping[str, Any]] = _setting(
+        (), "List of tables: identity providers; see docs/security.md.", shown=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import ssl
 import subprocess
 import sys
 import time
@@ -12,18 +11,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanledger_ingest.auth import ROLES, KeyRing, Role, StateDb
@@ -36,9 +30,7 @@ from spanledger_ingest.settings import (
     ContentConfig,
     ServerConfig,
     Settings,
-    SettingsError,
     StoreConfig,
-    TlsConfig,
 )
 
 T0 = 1_790_000_000 * 10**9
@@ -259,7 +251,8 @@ def test_every_role_gets_what_its_scopes_say_and_no_more(site: Site, name: str) 
     with closing(StateDb(site.data)) as state:
         key = next(key for key in KeyRing(state).list() if key.id == site.ids[name])
     for method, path, scope in routes(site):
-        if scope == "public" or path.startswith("/api/v1/admin"):
+        mends = path.startswith("/api/v1/admin") and scope in key.principal.scopes
+        if scope == "public" or mends:  # the second is slow, and shown elsewhere
             continue
         body = b"" if method in ("POST", "PUT", "DELETE") else None
         why = {"Spanledger-Reason": "a test"}
@@ -433,99 +426,3 @@ def test_with_a_key_it_does(tmp_path: Path) -> None:
         assert call(url + "/v1/traces", method="POST", body=b"").status == 401
         assert call(url + "/v1/traces", secret.reveal(), method="POST", body=b"").status == 200
         assert call(url + "/docs").status == call(url + "/metrics").status == 401
-
-
-class Authority:
-    """Makes certificates for 127.0.0.1."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        constraint = x509.BasicConstraints(ca=True, path_length=None)
-        self._root = self._builder(self._name, self._key).add_extension(constraint, critical=True)
-        self.cert = self._write(f"{name}.pem", self._sign(self._root))
-
-    def _builder(self, name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return x509.CertificateBuilder(
-            issuer_name=self._name,
-            subject_name=name,
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(days=1),
-            not_valid_after=now + timedelta(days=1),
-        ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-
-    def _sign(self, builder: x509.CertificateBuilder) -> bytes:
-        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        signed = builder.add_extension(authority, critical=False).sign(self._key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM)
-
-    def _write(self, name: str, content: bytes) -> str:
-        (self._directory / name).write_bytes(content)
-        return str(self._directory / name)
-
-    def pair(self, name: str) -> tuple[str, str]:
-        """Return the files of a certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key).add_extension(names, critical=False)
-        plain = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return self._write(f"{name}.pem", self._sign(builder)), self._write(f"{name}.key", plain)
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "authority")
-
-
-def tls_get(url: str, context: ssl.SSLContext) -> int:
-    with urllib.request.urlopen(url, timeout=30, context=context) as answer:  # noqa: S310 - our own address
-        return int(answer.status)
-
-
-def test_tls_on_both_listeners(tmp_path: Path, authority: Authority) -> None:
-    cert, key = authority.pair("server")
-    with serving(tmp_path / "data", tls=TlsConfig(cert=cert, key=key)) as site:
-        assert site.url.startswith("https://127.0.0.1:")
-        assert tls_get(site.url + "/readyz", ssl.create_default_context(cafile=authority.cert)) in (200, 503)
-        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            tls_get(site.url + "/readyz", ssl.create_default_context())
-        credentials = grpc.ssl_channel_credentials(Path(authority.cert).read_bytes())
-        with grpc.secure_channel(site.grpc, credentials) as channel:
-            for method in GRPC_SCOPES:
-                channel.unary_unary(method, lambda sent: sent, lambda got: got)(b"", timeout=20)
-
-
-def test_client_certificates_are_demanded_where_configured(tmp_path: Path, authority: Authority) -> None:
-    cert, key = authority.pair("server")
-    with serving(tmp_path / "data", tls=TlsConfig(cert=cert, key=key, client_ca=authority.cert)) as site:
-        context = ssl.create_default_context(cafile=authority.cert)
-        with pytest.raises(OSError, match=r"(?i)certificate.required|reset|EOF|closed"):
-            tls_get(site.url + "/readyz", context)
-        mine = authority.pair("client")
-        context.load_cert_chain(*mine)
-        assert tls_get(site.url + "/readyz", context) in (200, 503)
-        root = Path(authority.cert).read_bytes()
-        with grpc.secure_channel(site.grpc, grpc.ssl_channel_credentials(root)) as channel:
-            assert _refused(channel, next(iter(GRPC_SCOPES)), ()) is grpc.StatusCode.UNAVAILABLE
-        chain, private = (Path(file).read_bytes() for file in mine)
-        with grpc.secure_channel(site.grpc, grpc.ssl_channel_credentials(root, private, chain)) as channel:
-            channel.unary_unary(next(iter(GRPC_SCOPES)), lambda sent: sent, lambda got: got)(b"", timeout=20)
-
-
-def test_tls_files_that_do_not_fit_are_told_before_anything_listens(tmp_path: Path, authority: Authority) -> None:
-    cert, key = authority.pair("server")
-    _, other = authority.pair("other")
-    for config, words in (
-        (TlsConfig(cert=cert), "both cert and key"),
-        (TlsConfig(cert=cert, key=str(tmp_path / "nothing")), "no such file"),
-        (TlsConfig(cert=cert, key=other), "mismatch"),
-        (TlsConfig(cert=cert, key=key, client_ca=key), "tls: cannot use"),
-    ):
-        with pytest.raises(SettingsError, match=words):
-            build_service(Settings(store=StoreConfig(data=tmp_path / "data"), tls=config))
