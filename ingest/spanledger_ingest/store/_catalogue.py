@@ -2,17 +2,18 @@
 # ruff: noqa: S608 - identifiers come from the schema module
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
 from spanledger_analytics import schema
 from spanledger_analytics.facts_json import load_facts
-from spanledger_analytics.ports import CallKeys, Related
+from spanledger_analytics.ports import CallKeys, Related, SpanKey
 from spanledger_analytics.queries import CallsQuery, Cursor, Filters, UsageQuery, Window
 from spanledger_ingest.store._arrow import fetch, registered
 from spanledger_ingest.store._ddl import LINKS, PRIVATE, columns, quoted
+from spanledger_ingest.store._recent import RecentKeys, Stretch, hash_pairs, within
 
 _CALLS: Final = f"{PRIVATE}.llm_calls"
 _SPANS: Final = f"{PRIVATE}.spans"
@@ -71,48 +72,68 @@ def journal_position(cursor: duckdb.DuckDBPyConnection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def related(cursor: duckdb.DuckDBPyConnection, keys: CallKeys) -> Related:
+def related(cursor: duckdb.DuckDBPyConnection, keys: CallKeys, recent: RecentKeys) -> Related:
     """Look up traces and response ids until nothing new turns up."""
-    traces, responses = set(keys.trace_ids), set(keys.response_ids)
-    found: dict[tuple[str, str, str], str] = {}
-    new_traces, new_responses = traces.copy(), responses.copy()
+    traces: set[tuple[str, str]] = set()
+    responses: set[tuple[str, str]] = set()
+    found: dict[SpanKey, str] = {}
+    parents: dict[SpanKey, str | None] = {}
+    new_traces, new_responses = set(keys.trace_ids), set(keys.response_ids)
     while new_traces or new_responses:
-        hits = _calls_of(cursor, new_traces, new_responses, keys)
+        traces |= new_traces
+        responses |= new_responses
+        by_trace, by_response = (_narrowed(cursor, keys, asked, recent) for asked in (new_traces, new_responses))
+        hits = _calls_of(cursor, by_trace, by_response)
+        parents |= _parents_of(cursor, by_trace)
         found |= {(row["owner"], row["trace_id"], row["span_id"]): row["own"] for row in hits}
         new_traces = {(row["owner"], row["trace_id"]) for row in hits} - traces
         new_responses = {(row["owner"], row["response_id"]) for row in hits if row["response_id"]} - responses
-        traces |= new_traces
-        responses |= new_responses
-    return Related([load_facts(own) for own in found.values()], _parents_of(cursor, traces, keys))
+    return Related([load_facts(own) for own in found.values()], parents)
 
 
-def _calls_of(
-    cursor: duckdb.DuckDBPyConnection, traces: set[tuple[str, str]], responses: set[tuple[str, str]], keys: CallKeys
-) -> list[dict[str, Any]]:
+class _Asked(NamedTuple):
+    """Keys of rows that may be stored, and when."""
+
+    pairs: pa.Table
+    times: list[Stretch]
+
+
+def _narrowed(
+    cursor: duckdb.DuckDBPyConnection, keys: CallKeys, asked: set[tuple[str, str]], recent: RecentKeys
+) -> _Asked:
+    pairs = _pairs(asked)
+    hit, times = recent.look_up(hash_pairs(cursor, pairs), [(keys.start_ns, keys.end_ns)])
+    low, high = keys.start_ns, keys.end_ns
+    return _Asked(pairs.filter(pa.array(hit)), [(max(a, low), min(b, high)) for a, b in times])
+
+
+def _calls_of(cursor: duckdb.DuckDBPyConnection, by_trace: _Asked, by_response: _Asked) -> list[dict[str, Any]]:
+    if not by_trace.times and not by_response.times:
+        return []
     # Keys first, rows afterwards: the wide columns are read for the hits only.
     sql = f"""
         WITH hits AS (
             SELECT c.rowid AS hit FROM {_CALLS} c SEMI JOIN traces t ON c.owner = t.owner AND c.trace_id = t.id
-            WHERE c.start_ns BETWEEN $low AND $high
+            WHERE {within(by_trace.times, "c.start_ns")}
             UNION
             SELECT c.rowid FROM {_CALLS} c SEMI JOIN responses r ON c.owner = r.owner AND c.response_id = r.id
-            WHERE c.start_ns BETWEEN $low AND $high)
+            WHERE {within(by_response.times, "c.start_ns")})
         SELECT owner, trace_id, span_id, response_id, own FROM {_CALLS} WHERE rowid IN (SELECT hit FROM hits)
     """
-    with registered(cursor, "traces", _pairs(traces)), registered(cursor, "responses", _pairs(responses)):
-        return fetch(cursor, sql, {"low": keys.start_ns, "high": keys.end_ns}).to_pylist()
+    with registered(cursor, "traces", by_trace.pairs), registered(cursor, "responses", by_response.pairs):
+        return fetch(cursor, sql).to_pylist()
 
 
-def _parents_of(
-    cursor: duckdb.DuckDBPyConnection, traces: set[tuple[str, str]], keys: CallKeys
-) -> dict[tuple[str, str, str], str | None]:
+def _parents_of(cursor: duckdb.DuckDBPyConnection, by_trace: _Asked) -> dict[SpanKey, str | None]:
+    if not by_trace.times:
+        return {}
     sql = " UNION ALL ".join(
         f"""SELECT s.owner, s.trace_id, s.span_id, s.parent_span_id FROM {table} s
-        SEMI JOIN traces t ON s.owner = t.owner AND s.trace_id = t.id WHERE s.start_ns BETWEEN $low AND $high"""
+        SEMI JOIN traces t ON s.owner = t.owner AND s.trace_id = t.id WHERE {within(by_trace.times, "s.start_ns")}"""
         for table in (_LINKS, _SPANS)
     )
-    with registered(cursor, "traces", _pairs(traces)):
-        hits = fetch(cursor, sql, {"low": keys.start_ns, "high": keys.end_ns}).to_pylist()
+    with registered(cursor, "traces", by_trace.pairs):
+        hits = fetch(cursor, sql).to_pylist()
     return {(row["owner"], row["trace_id"], row["span_id"]): row["parent_span_id"] for row in hits}
 
 

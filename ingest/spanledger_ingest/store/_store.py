@@ -15,7 +15,9 @@ from spanledger_analytics.queries import CallsQuery, UsageQuery
 from spanledger_analytics.records import Batch
 from spanledger_ingest.store import _catalogue, _copy, _jobs, _prices, _retention, _write
 from spanledger_ingest.store._database import Database, DatabaseConfig
+from spanledger_ingest.store._ddl import LINKS
 from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._recent import RecentKeys, load
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation, anything, run_sql
 from spanledger_ingest.store._wal import checkpoint_due, log_files
@@ -23,6 +25,15 @@ from spanledger_ingest.store._wal import checkpoint_due, log_files
 _MIB: Final = 1024 * 1024
 _DEFAULTS: Final = DatabaseConfig()
 _MAX_USER_QUERIES: Final = 4
+_KEYS: Final = (
+    ("spans", "trace_id"),
+    (LINKS, "trace_id"),
+    ("llm_calls", "trace_id"),
+    ("llm_calls", "response_id"),
+    ("span_content", "trace_id"),
+    ("scores", "trace_id"),
+)
+"""What a batch is compared with."""
 
 
 class DuckDBStore:
@@ -40,6 +51,7 @@ class DuckDBStore:
         _make_directory(path)
         self._database = Database(path, config)
         self._writing = threading.Lock()
+        self._recent: RecentKeys | None = None
         self._opening = 0
         self._safe_position = 0
         self._checkpoint_bytes = config.checkpoint_mib * _MIB
@@ -61,7 +73,9 @@ class DuckDBStore:
         with self._writing:
             try:
                 return self._database.run(
-                    lambda cursor: _write.append(cursor, batch), retry=False, opening=self._opening
+                    lambda cursor: _write.append(cursor, batch, self._recent_keys(cursor)),
+                    retry=False,
+                    opening=self._opening,
                 )
             except StoreReopenedError:
                 self._opening = self._database.reopened
@@ -82,7 +96,13 @@ class DuckDBStore:
 
     def related(self, keys: CallKeys) -> Related:
         """See :meth:`SpanStore.related`."""
-        return self._database.run(lambda cursor: _catalogue.related(cursor, keys))
+        with self._writing:
+            return self._database.run(lambda cursor: _catalogue.related(cursor, keys, self._recent_keys(cursor)))
+
+    def _recent_keys(self, cursor: duckdb.DuckDBPyConnection) -> RecentKeys:
+        if self._recent is None:
+            self._recent = load(cursor, _KEYS)
+        return self._recent
 
     def journal_position(self) -> int:
         """See :meth:`SpanStore.journal_position`."""

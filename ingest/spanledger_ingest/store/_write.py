@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +19,7 @@ from spanledger_analytics.ports import Receipt
 from spanledger_analytics.records import Batch
 from spanledger_ingest.store._arrow import fetch, registered
 from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
+from spanledger_ingest.store._recent import MINUTE_NS, Hashes, RecentKeys, hash_pairs, within
 
 _HOUR_NS: Final = 3600 * 10**9
 _MAX_STRETCHES: Final = 8
@@ -25,14 +27,16 @@ _SPAN_KEY: Final = ("owner", "trace_id", "span_id")
 _NULLABLE_KEYS: Final = frozenset({"scorer_version"})
 
 
-def append(cursor: duckdb.DuckDBPyConnection, batch: Batch) -> Receipt:
-    """Write a batch; the whole of it or, on any error, nothing."""
+def append(cursor: duckdb.DuckDBPyConnection, batch: Batch, recent: RecentKeys) -> Receipt:
+    """Write a batch; the whole of it or, on any error, nothing. ``recent`` learns what is written."""
     spans = [rows.span_row(span) for span in batch.spans]
     with transaction(cursor):
-        new = _upsert(cursor, schema.SPANS, _latest(spans), _SPAN_KEY, _content_decides(schema.SPANS))
+        writer = _Writer(cursor, recent)
+        new = writer.upsert(schema.SPANS, _latest(spans), _SPAN_KEY, _content_decides(schema.SPANS))
         calls = _latest_calls([rows.call_row(call) for call in batch.calls])
-        _upsert(cursor, schema.LLM_CALLS, calls, _SPAN_KEY, "i.end_ns >= s.end_ns")
-        _append_rest(cursor, batch)
+        writer.upsert(schema.LLM_CALLS, calls, _SPAN_KEY, "i.end_ns >= s.end_ns")
+        _append_rest(writer, batch)
+        writer.remember()
         if batch.journal_position is not None:
             position = "UPDATE {}.meta SET journal_position = greatest(journal_position, ?)"
             cursor.execute(position.format(PRIVATE), [batch.journal_position])
@@ -58,14 +62,14 @@ def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
         return  # a database that gave up has nothing left to roll back
 
 
-def _append_rest(cursor: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def _append_rest(writer: "_Writer", batch: Batch) -> None:
     contents = [rows.content_row(content) for content in batch.contents]
     scores = [rows.score_row(score) for score in batch.scores]
-    _upsert(cursor, schema.SPAN_CONTENT, contents, (*_SPAN_KEY, "kind"), "true")
-    _upsert(cursor, schema.SCORES, scores, (*_SPAN_KEY, "name", "scorer_version", "start_ns"), "true")
-    _insert_unknown(cursor, schema.LOGS, [rows.log_row(log) for log in batch.logs])
-    _insert_unknown(cursor, schema.METRICS, [rows.metric_row(point) for point in batch.metrics])
-    _insert_unknown(cursor, schema.REJECTIONS, rows.rejection_rows(batch.rejections))
+    writer.upsert(schema.SPAN_CONTENT, contents, (*_SPAN_KEY, "kind"), "true")
+    writer.upsert(schema.SCORES, scores, (*_SPAN_KEY, "name", "scorer_version", "start_ns"), "true")
+    _insert_unknown(writer.cursor, schema.LOGS, [rows.log_row(log) for log in batch.logs])
+    _insert_unknown(writer.cursor, schema.METRICS, [rows.metric_row(point) for point in batch.metrics])
+    _insert_unknown(writer.cursor, schema.REJECTIONS, rows.rejection_rows(batch.rejections))
 
 
 def _latest(spans: Sequence[rows.Row]) -> list[rows.Row]:
@@ -111,43 +115,64 @@ def _content_decides(table: schema.Table) -> str:
     return f"row({incoming}) > row({stored})"
 
 
-def _upsert(
-    cursor: duckdb.DuckDBPyConnection, table: schema.Table, new: list[rows.Row], key: Sequence[str], newer: str
-) -> int:
-    """Insert rows, replacing stored ones of the same key where ``newer`` holds; return how many keys were unknown.
+class _Writer:
+    """Writes rows that have an identity, in one transaction."""
 
-    ``newer`` is SQL over ``i``, the incoming row, and ``s``, the stored one.
-    """
-    if not new:
-        return 0
-    at = _positions(table, key)
-    incoming = rows.table_of(table, rows.unique(new, lambda row: tuple(row[n] for n in at)))
-    incoming = incoming.append_column("number", pa.array(range(incoming.num_rows), pa.int64()))
-    unknown = incoming.num_rows
-    known = _known(cursor, table, incoming.select(list(dict.fromkeys([*key, "start_ns", "number"]))), key)
-    if known.num_rows:
-        unknown -= len(pc.unique(known["number"]))
-        judged = _judged(cursor, table, incoming, known, newer)
-        _delete_replaced(cursor, table, judged)
-        stale = pc.unique(judged.filter(pc.invert(judged["newer"]))["number"])
-        incoming = incoming.filter(pc.invert(pc.is_in(incoming["number"], value_set=stale)))
-    if incoming.num_rows:
-        _insert(cursor, table, incoming.drop_columns("number"))
-    return unknown
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, recent: RecentKeys) -> None:
+        self.cursor = cursor
+        self._recent = recent
+        self._written: list[tuple[Hashes, set[int]]] = []
 
+    def upsert(self, table: schema.Table, new: list[rows.Row], key: Sequence[str], newer: str) -> int:
+        """Insert rows, replacing stored ones of the same key where ``newer`` holds; return how many keys were unknown.
 
-def _known(cursor: duckdb.DuckDBPyConnection, table: schema.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Return the rowids of stored rows that share a key with incoming ones, with the number of the incoming row.
+        ``newer`` is SQL over ``i``, the incoming row, and ``s``, the stored one.
+        """
+        if not new:
+            return 0
+        at = _positions(table, key)
+        incoming = rows.table_of(table, rows.unique(new, lambda row: tuple(row[n] for n in at)))
+        incoming = incoming.append_column("number", pa.array(range(incoming.num_rows), pa.int64()))
+        unknown = incoming.num_rows
+        if "response_id" in incoming.column_names:
+            answered = incoming.filter(pc.is_valid(incoming["response_id"]))
+            self._note(answered, "response_id")
+        known = self._known(table, incoming.select(list(dict.fromkeys([*key, "start_ns", "number"]))), key)
+        if known is not None and known.num_rows:
+            unknown -= len(pc.unique(known["number"]))
+            judged = _judged(self.cursor, table, incoming, known, newer)
+            _delete_replaced(self.cursor, table, judged)
+            stale = pc.unique(judged.filter(pc.invert(judged["newer"]))["number"])
+            incoming = incoming.filter(pc.invert(pc.is_in(incoming["number"], value_set=stale)))
+        if incoming.num_rows:
+            _insert(self.cursor, table, incoming.drop_columns("number"))
+        return unknown
 
-    Reads the key columns only: this runs over hours of rows at every commit, and mostly finds nothing.
-    """
-    same = " AND ".join(f"i.{quoted(name)} {_equals(name)} s.{quoted(name)}" for name in key)
-    with registered(cursor, "incoming", keys):
-        return fetch(
-            cursor,
-            f"SELECT s.rowid AS stored, i.number FROM {PRIVATE}.{quoted(table.name)} s "
-            f"JOIN incoming i ON {same} WHERE {_nearby(keys)}",
-        )
+    def _known(self, table: schema.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table | None:
+        """Return the rowids of stored rows that share a key with incoming ones, with the number of the incoming row.
+
+        Reads rows only where one of the traces was written lately, and of them the key columns only.
+        """
+        hit, times = self._recent.look_up(self._note(keys, "trace_id"), stretches(_starts(keys)))
+        if not times:
+            return None
+        same = " AND ".join(f"i.{quoted(name)} {_equals(name)} s.{quoted(name)}" for name in key)
+        with registered(self.cursor, "incoming", keys.filter(pa.array(hit))):
+            return fetch(
+                self.cursor,
+                f"SELECT s.rowid AS stored, i.number FROM {PRIVATE}.{quoted(table.name)} s "
+                f"JOIN incoming i ON {same} WHERE {within(times, 's.start_ns')}",
+            )
+
+    def _note(self, written: pa.Table, column: str) -> Hashes:
+        hashes = hash_pairs(self.cursor, pa.table({"owner": written["owner"], "id": written[column]}))
+        self._written.append((hashes, {start // MINUTE_NS * MINUTE_NS for start in _starts(written)}))
+        return hashes
+
+    def remember(self) -> None:
+        """Tell the recent keys of everything written."""
+        for hashes, starts in self._written:
+            self._recent.add(np.unique(hashes), starts)
 
 
 def _equals(name: str) -> str:
@@ -193,8 +218,11 @@ def _insert_unknown(cursor: duckdb.DuckDBPyConnection, table: schema.Table, new:
 
 def _nearby(incoming: pa.Table) -> str:
     """Return SQL for the stretches of time around the rows: one odd clock must not make the writer read everything."""
-    starts_ns = [start for start in incoming["start_ns"].to_pylist() if start is not None]
-    return "(" + " OR ".join(f"s.start_ns BETWEEN {low} AND {high}" for low, high in stretches(starts_ns)) + ")"
+    return within(stretches(_starts(incoming)), "s.start_ns")
+
+
+def _starts(incoming: pa.Table) -> list[int]:
+    return [start for start in incoming["start_ns"].to_pylist() if start is not None]
 
 
 def stretches(starts_ns: Sequence[int]) -> list[tuple[int, int]]:
