@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "configure",
     "context",
+    "flush",
     "propagate",
     "record_score",
     "shutdown",
@@ -52,6 +53,18 @@ def configure(**options: Any) -> None:
         ConfigurationError: An option is unknown or not valid; the message names the valid ones. Nothing has changed.
     """
     runtime.configure(options)
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Export what is waiting, where a process may be frozen or killed next: at the end of a job or a serverless call.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        Whether the service has everything; what it has not stays in the spool.
+    """
+    return runtime.flush(timeout)
 
 
 def shutdown(timeout: float = 5.0) -> bool:

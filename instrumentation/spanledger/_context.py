@@ -13,6 +13,7 @@ from opentelemetry.context import Context, attach, get_current, set_value
 from spanledger import _propagation
 from spanledger._guard import shielded
 from spanledger._identity import IDENTITY_KEY, Entry, Identity, closed, current, home_of, opened
+from spanledger._runtime import runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +72,9 @@ class Scope(AbstractContextManager["Scope"]):
         identity = self._identity.over(outer.identity if outer else None)
         entry = Entry(identity, identity.attributes(), outer, None if frame is None else home_of(frame))
         result = set_value(IDENTITY_KEY, entry, base)
-        return (_propagation.with_baggage(entry.attributes, result) if self._propagate else result), entry
+        if self._propagate and not runtime.settings.disabled:  # nothing would keep the baggage from the vendors
+            result = _propagation.with_baggage(entry.attributes, result)
+        return result, entry
 
 
 class _Suspended:

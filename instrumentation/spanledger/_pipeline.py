@@ -139,33 +139,49 @@ class Pipeline:
             export_timeout_millis=settings.export_timeout * 1000,
         )
         self.processors: tuple[SpanProcessor, ...] = (IdentityProcessor(), self._batch)
-        self.closers: list[Callable[[], Any]] = []
-        """What else is to be stopped first: the log processor of scores, once somebody scores."""
+        self.beside: list[Any] = []
+        """What to flush and to stop before the spans: the log processor of scores, once somebody scores."""
 
     def reconfigure(self, settings: Settings) -> None:
         """Export under new settings from now on; what is waiting goes out under them too."""
         self.exporter.reconfigure(settings)
 
     def flush(self, timeout: float) -> bool:
-        """Export what is waiting, within ``timeout`` seconds."""
-        self._batch.force_flush(int(timeout * 1000))
-        return self.exporter.force_flush(int(timeout * 1000))
+        """Export what is waiting; whether the receiver has all of it within ``timeout`` seconds."""
+        millis = int(timeout * 1000)
 
-    def _stop_spans(self) -> None:
-        self._batch.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        def flush() -> bool:
+            for processor in (*self.beside, self._batch):
+                processor.force_flush(millis)
+            return self.exporter.force_flush(millis)
+
+        return _in_time(timeout, flush)
 
     def shutdown(self, timeout: float) -> bool:
         """Export what is waiting and stop, within ``timeout`` seconds."""
-        done: list[bool] = []
 
-        def stop() -> None:
-            for close in (*self.closers, self._stop_spans):
+        def stop() -> bool:
+            for processor in (*self.beside, self._batch):
                 with shielded("stopping the export"):
-                    close()
-            done.append(True)
+                    processor.shutdown()
+            return True
 
-        # The SDK's own shutdown may wait for the exporter as long as that likes.
-        worker = threading.Thread(target=stop, name="spanledger-shutdown", daemon=True)
+        return _in_time(timeout, stop)
+
+
+def _in_time(timeout: float, work: Callable[[], bool]) -> bool:
+    """What ``work`` returns, ``False`` if that takes longer: the SDK's processors wait as long as an exporter likes."""
+    results: list[bool] = []
+
+    def run() -> None:
+        with shielded("handing over what is waiting"):
+            results.append(work())
+
+    worker = threading.Thread(target=run, name="spanledger-flush", daemon=True)
+    try:
         worker.start()
+    except RuntimeError:  # exit handlers may not start threads in some versions of Python (3.12.0, 3.12.1)
+        run()
+    else:
         worker.join(timeout)
-        return bool(done)
+    return results == [True]

@@ -72,6 +72,11 @@ class Runtime:
             self._pipeline.exporter.resume(str(resource.attributes.get("service.name", "")))
         atexit.register(self.shutdown)
 
+    def flush(self, timeout: float) -> bool:
+        """Export what is waiting; ``False`` if the receiver did not have all of it after ``timeout`` seconds."""
+        pipeline = self._pipeline
+        return True if pipeline is None else bool(pipeline.flush(timeout))
+
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Export what is waiting and stop; ``False`` if that took longer than ``timeout`` seconds."""
         with self._lock:

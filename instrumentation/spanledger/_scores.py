@@ -93,7 +93,7 @@ def _logger() -> Any:
             processor = BatchLogRecordProcessor(_LogExporter(pipeline), schedule_delay_millis=1000)
             provider = LoggerProvider(shutdown_on_exit=False)
             provider.add_log_record_processor(processor)
-            pipeline.closers.append(processor.shutdown)
+            pipeline.beside.append(processor)
             _loggers.clear()
             _loggers[id(pipeline)] = provider.get_logger("spanledger")
         return _loggers[id(pipeline)]

@@ -59,10 +59,13 @@ def test_the_kill_switch_turns_everything_into_nothing(run_python: Run) -> None:
 import sys, threading
 import spanledger.auto, spanledger
 import openai
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 spanledger.configure(endpoint="http://127.0.0.1:1")
-with spanledger.context(tenant="acme"):
+with spanledger.context(tenant="acme", propagate=True):
     spanledger.record_score("helpful", 1.0)
+    headers = {}
+    propagate.inject(headers)
+    assert headers == {}, headers
 print(type(trace.get_tracer_provider()).__name__, "opentelemetry.sdk.trace" in sys.modules, threading.active_count())
 print(hasattr(vars(openai.resources.chat.completions.Completions)["create"], "_self_wrapper"))
 print(spanledger.shutdown())
@@ -219,7 +222,7 @@ from opentelemetry import trace
 spanledger.configure(endpoint=URL)
 tracer = trace.get_tracer("app")
 tracer.start_span("parent before").end()
-assert spanledger._runtime.runtime.pipeline.flush(5)
+assert spanledger.flush(5)
 tracer.start_span("parent waiting").end()
 def work():
     with spanledger.context(tenant="acme"):
@@ -340,7 +343,7 @@ client = openai.OpenAI(base_url={provider.url!r} + "/v1", api_key="k")
 for policy in ("none", "masked", "full", "none"):
     spanledger.configure(endpoint=URL, capture_content=policy)
     client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "to ann@example.com"}}])
-    assert spanledger._runtime.runtime.pipeline.flush(5)
+    assert spanledger.flush(5)
     print(policy, spans_text(spans()[-1]))
 client.close()
 """.replace("spans_text(spans()[-1])", 'said(spans()[-1]).get("gen_ai.input.messages", "nothing")')
@@ -430,6 +433,51 @@ print([span.name for span in spans()])
         **environment,
     )
     assert out.strip() == "['left behind']"
+
+
+def test_a_flush_says_whether_the_service_has_everything(run_python: Run) -> None:
+    out = run_python(
+        COLLECT
+        + """
+import logging; logging.getLogger("spanledger").setLevel(logging.ERROR)
+import spanledger, spanledger.auto
+from opentelemetry import trace
+print(spanledger.flush())
+spanledger.configure(endpoint="http://127.0.0.1:9")
+trace.get_tracer("app").start_span("x").end()
+spanledger.record_score("helpful", 1.0)
+print(spanledger.flush(5), len(Receiver.got))
+spanledger.configure(endpoint=URL)
+trace.get_tracer("app").start_span("y").end()
+spanledger.record_score("helpful", 0.5)
+print(spanledger.flush(5), len(Receiver.got))
+spanledger.shutdown()
+print(spanledger.flush())
+"""
+    )
+    assert out.splitlines() == ["True", "False 0", "True 2", "True"]
+
+
+def test_an_exit_handler_that_may_not_start_threads_delivers_all_the_same(run_python: Run) -> None:
+    """As in Python 3.12.0 and 3.12.1."""
+    out = run_python(
+        COLLECT
+        + """
+import atexit
+def forbid():
+    def start(self): raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading.Thread.start = start
+atexit.register(lambda: print([span.name for span in spans()]))
+import spanledger, spanledger.auto
+from opentelemetry import trace
+spanledger.configure(endpoint=URL)
+trace.get_tracer("app").start_span("first").end()
+assert spanledger.flush()
+trace.get_tracer("app").start_span("last").end()
+atexit.register(forbid)
+"""
+    )
+    assert out.splitlines() == ["['first', 'last']"]
 
 
 def test_our_own_requests_are_not_traced(run_python: Run) -> None:
