@@ -19,8 +19,8 @@ class Dialect:
     the conventions want totals. ``estimated_unless`` is an attribute without which its token counts are its own guess.
     ``answered_by`` lists beginnings of names of which a successful call has at least one; a span without is no call but
     a step of one: its preparation, or the opening half of a stream whose other half follows as a span of its own.
-    ``detaches`` says that a client's span may start a trace of its own although a framework's span of the same family
-    is open around it.
+    ``detaches`` lists beginnings of response ids: a client's span whose id starts like one may begin a trace of its own
+    although a framework's span of the same family is open around it. The empty one stands for spans without id, too.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Dialect:
     exclusive_input: frozenset[str] = frozenset()
     estimated_unless: tuple[str, str] | None = None
     answered_by: tuple[str, ...] = ()
-    detaches: bool = False
+    detaches: tuple[str, ...] | None = None
 
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -39,22 +39,23 @@ DIALECTS: tuple[Dialect, ...] = (
                                           "opentelemetry.instrumentation.botocore.bedrock-runtime")),
     Dialect(name="openai_v2", rank=0, scopes=("opentelemetry.instrumentation.openai_v2",)),
     Dialect(name="native_sdk", rank=1, scopes=("com.anthropic.sdk.", "mistralai_sdk", "com.openai.sdk.")),
-    Dialect(name="openinference", rank=2, scopes=("openinference.instrumentation.llama_index",), detaches=True,
+    Dialect(name="openinference", rank=2, scopes=("openinference.instrumentation.llama_index",), detaches=("",),
             answered_by=("llm.token_count.", "llm.finish_reason", "llm.output_messages.", "embedding.embeddings.",
                          "reranker.output_documents.")),
-    Dialect(name="openinference", rank=2, scopes=("openinference.", "@arizeai/openinference"), detaches=True),
+    Dialect(name="openinference", rank=2, scopes=("openinference.", "@arizeai/openinference"), detaches=("",)),
     Dialect(name="openlit", rank=4, scopes=("openlit.", "openlit"),
             exclusive_input=frozenset(("anthropic", "aws.bedrock")),
             estimated_unless=("openlit.instrumentation.openai", "gen_ai.usage.cache_read.input_tokens")),
     Dialect(name="pydantic_ai", rank=4, scopes=("pydantic-ai",)),
     Dialect(name="logfire", rank=4, scopes=("logfire",),
             answered_by=("gen_ai.usage.", "gen_ai.response.id", "gen_ai.output.messages",
-                         "gen_ai.response.finish_reasons", "response_data")),
+                         "gen_ai.response.finish_reasons", "response_data", "duration")),
     Dialect(name="litellm", rank=5, scopes=("litellm",)),
     Dialect(name="langfuse", rank=5, scopes=("langfuse",)),
     Dialect(name="vercel", rank=4, scopes=("gen_ai",)),
     Dialect(name="vercel_legacy", rank=4, scopes=("ai",)),
-    Dialect(name="traceloop", rank=3, scopes=("opentelemetry.instrumentation.", "@traceloop/", "traceloop.")),
+    Dialect(name="traceloop", rank=3, scopes=("opentelemetry.instrumentation.", "@traceloop/", "traceloop."),
+            detaches=("resp_",)),
     # Spans that people make by hand or with an unknown library: known by the attributes they carry.
     Dialect(name="openinference", rank=2, marker="openinference.span.kind"),
     Dialect(name="vercel_legacy", rank=4, marker="ai.operationId"),
@@ -63,7 +64,7 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(name="genai", rank=0, marker="gen_ai.provider.name"),
 )  # fmt: skip
 OTHER = Dialect(name="other", rank=6)
-_DETACHING = frozenset(dialect.name for dialect in DIALECTS if dialect.detaches)
+_DETACHING = {dialect.name: dialect.detaches for dialect in DIALECTS if dialect.detaches is not None}
 _RANKS = {dialect.name: dialect.rank for dialect in DIALECTS}
 _FRAMEWORKS = (
     "langchain", "langgraph", "llama_index", "llamaindex", "llama-index", "litellm", "crewai", "dspy", "haystack",
@@ -80,9 +81,12 @@ def rank_of(dialect: str) -> int:
     return _RANKS.get(dialect, OTHER.rank)
 
 
-def detaches(dialect: str) -> bool:
-    """Return whether client spans of this dialect may lose the framework's span around them."""
-    return dialect in _DETACHING
+def detaches(dialect: str, response_id: str | None) -> bool:
+    """Return whether a client's span of this dialect may have lost the framework's span around it."""
+    beginnings = _DETACHING.get(dialect)
+    if beginnings is None:
+        return False
+    return "" in beginnings if response_id is None else response_id.startswith(beginnings)
 
 
 @lru_cache(maxsize=4096)

@@ -42,6 +42,8 @@ _RECENT = 32
 """Clusters of one id, or spans around one instant, that are looked at; beyond it, telemetry is hostile."""
 _SLACK_NS = 50_000_000
 """How far a duplicate may stick out of the span it belongs to."""
+_APART_NS = 500_000_000
+"""How much later the one around it may end. What a framework does after an answer takes milliseconds."""
 
 
 def pairs_by_id(calls: Iterable[CallFacts]) -> list[Pair]:
@@ -167,13 +169,13 @@ def _offers(place: Sequence[CallFacts], groups: Mapping[SpanKey, Group]) -> Iter
     outers = [facts for facts in place if facts.dialect != _NATIVE]
     starts = [facts.start_ns for facts in outers]
     for inner in place:
-        if not (inner.dialect == _NATIVE or detaches(inner.dialect)):
+        if not (inner.dialect == _NATIVE or detaches(inner.dialect, inner.response_id)):
             continue
         here = bisect_right(starts, inner.start_ns)
         last = min(bisect_right(starts, inner.start_ns + _SLACK_NS), here + _RECENT)
         for outer in outers[max(0, here - 2 * _RECENT) : last]:
-            if _tells_again(inner, outer, groups):
-                yield _distance(inner, outer), outer, inner
+            if _tells_again(inner, outer, groups) and (apart := _apart_ns(inner, outer)) <= _APART_NS:
+                yield apart + abs(inner.start_ns - outer.start_ns), outer, inner
 
 
 def _tells_again(inner: CallFacts, outer: CallFacts, groups: Mapping[SpanKey, Group]) -> bool:
@@ -194,12 +196,13 @@ def _covers(outer: CallFacts, inner: CallFacts) -> bool:
     return heard_ns is not None and inner.start_ns <= heard_ns <= inner.end_ns + _SLACK_NS
 
 
-def _distance(inner: CallFacts, outer: CallFacts) -> int:
+def _apart_ns(inner: CallFacts, outer: CallFacts) -> int:
+    """Return how far apart they ended, or heard the first word if that is closer."""
     apart = abs(outer.end_ns - inner.end_ns)
     said_ns, heard_ns = _first_word_ns(inner), _first_word_ns(outer)
     if said_ns is not None and heard_ns is not None:
         apart = min(apart, abs(heard_ns - said_ns))
-    return abs(inner.start_ns - outer.start_ns) + apart
+    return apart
 
 
 def _first_word_ns(facts: CallFacts) -> int | None:
@@ -217,7 +220,7 @@ def _may_enclose(outer: CallFacts, inner: CallFacts, told_by: Collection[str]) -
     framework = is_framework(outer.scope_name)
     if inner.dialect == _NATIVE:
         return framework or (outer.dialect != _NATIVE and len(told_by) == 1)
-    same_family = outer.dialect == inner.dialect and detaches(inner.dialect)
+    same_family = outer.dialect == inner.dialect and detaches(inner.dialect, inner.response_id)
     return framework and same_family and not any(map(is_framework, told_by))
 
 

@@ -256,6 +256,22 @@ def test_a_client_without_ids_finds_its_framework_in_a_crowd() -> None:
     assert {call.own.span_id for call in calls if call.billable} == {one.span_id for one in (*clients, direct)}
 
 
+@pytest.mark.parametrize(
+    ("response_id", "later_ns", "calls"),
+    [
+        ("resp_b94f55b701e74b17b6", 10**6, 1),  # Traceloop starts this span when the answer is there, without context
+        ("resp_b94f55b701e74b17b6", SECOND, 2),
+        ("chatcmpl-b1d5781111d8", 10**6, 2),
+        (None, 10**6, 2),
+    ],
+)
+def test_traceloop_loses_context_in_the_responses_api_only(response_id: str | None, later_ns: int, calls: int) -> None:
+    framework = "opentelemetry.instrumentation.langchain"
+    chain = fact("a", tokens=(14, 17), end_ns=T0 + SECOND + later_ns, **TRACELOOP | {"scope_name": framework})
+    client = fact("b", trace_id="u", tokens=(14, 17), response_id=response_id, **TRACELOOP)
+    assert sum(call.billable for call in settle([chain, client], {})) == calls
+
+
 @pytest.mark.parametrize(("first_word_ns", "calls"), [(400, 1), (None, 2), (100, 2), (SECOND + 60 * 10**6, 2)])
 def test_a_stream_handed_over_before_the_client_asks_is_one_call(first_word_ns: int | None, calls: int) -> None:
     early = fact("a", end_ns=T0 + 200, ttft_ns=first_word_ns, tokens=(14, 17), **OI_CHAIN)
