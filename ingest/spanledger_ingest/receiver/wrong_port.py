@@ -1,9 +1,11 @@
-"""A clear answer for clients that speak another protocol to the HTTP port.
+"""Uvicorn's protocol, but strangers get a clear answer and stalled clients an end.
 
-A gRPC client gets a gRPC error whose text names the mistake, a TLS client an alert (which has no room for text); both
-are logged. The gRPC port cannot do the same for HTTP/1.1 clients: gRPC's core closes their connection by itself.
+Strangers speak another protocol to the HTTP port: a gRPC client gets a gRPC error whose text names the mistake, a
+TLS client an alert (which has no room for text); both are logged. The gRPC port cannot do the same for HTTP/1.1
+clients: gRPC's core closes their connection by itself.
 """
 
+import asyncio
 import logging
 import struct
 from typing import Any, Final
@@ -23,12 +25,48 @@ _ACK: Final = 0x1
 
 
 class OtlpHttpProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, but it looks at the first bytes: ``uvicorn.Config(http=OtlpHttpProtocol)``."""
+    """Uvicorn's HTTP protocol: ``uvicorn.Config(http=OtlpHttpProtocol)``.
+
+    It looks at the first bytes, and it closes connections whose headers do not come: uvicorn would wait for ever. The
+    endpoints have their own time limits for bodies.
+    """
+
+    header_seconds = 10.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._first = True
         self._stranger: _Http2Stranger | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin to wait for headers."""
+        super().connection_made(transport)
+        self._wait_for_headers()
+
+    def on_message_begin(self) -> None:
+        """Wait for the headers of the next request on the same connection."""
+        super().on_message_begin()
+        self._wait_for_headers()
+
+    def on_headers_complete(self) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_headers(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def data_received(self, data: bytes) -> None:
         """Answer a client of another protocol, or pass the bytes on."""
