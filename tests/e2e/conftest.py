@@ -63,12 +63,15 @@ class Server:
         self.log = log
         self.environment = dict(environment)
         self.port = self.grpc_port = 0
+        self.wanted_port = 0
+        """For HTTP; 0 for any free one."""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, *, until: str = "/readyz") -> float:
         """Start and wait until it takes spans, or answers another path with success; return the seconds it took."""
         began = time.monotonic()
-        command = [str(PROGRAM), "serve", "--data", str(self.data), "--port", "0", "--grpc-port", "0"]
+        command = [str(PROGRAM), "serve", "--data", str(self.data), "--grpc-port", "0"]
+        command += ["--port", str(self.wanted_port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment}
@@ -300,11 +303,11 @@ class Load:
         assert float(counts["cost"]) == pytest.approx(counts["calls"] * 3.5e-5, rel=1e-12)
         return {**found, "acknowledged": len(self.acknowledged) * SPANS, "stored": counts["calls"]}
 
-    def _pages(self, sql: str, size: int = 5000) -> Iterator[dict[str, Any]]:
+    def _pages(self, sql: str) -> Iterator[dict[str, Any]]:
         offset = 0
-        while rows := self.server.query(f"{sql} LIMIT {size} OFFSET {offset}"):
+        while rows := self.server.query(f"{sql} LIMIT 1000 OFFSET {offset}"):
             yield from rows
-            offset += size
+            offset += len(rows)
 
 
 @dataclass(frozen=True)
