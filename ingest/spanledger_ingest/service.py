@@ -31,6 +31,7 @@ from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read
 from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.http import otlp_routes
+from spanledger_ingest.reprice import Repricing
 from spanledger_ingest.retention import Policy, retention_jobs
 from spanledger_ingest.settings import MIB, Settings
 from spanledger_ingest.settle import related_keys, settle
@@ -153,6 +154,7 @@ def build_service(settings: Settings) -> Service:
         otlp_routes=otlp_routes(intake),
         explain=prices.explain,
         authenticate=api_door(guard.authenticator),
+        repricing=Repricing(store, settle, prices.price),
         audit=Audit(guard.state),
         metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter),
     )

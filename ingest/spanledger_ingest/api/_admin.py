@@ -3,18 +3,18 @@
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, Protocol
 
-from fastapi import APIRouter, Header, HTTPException, Response
+from fastapi import APIRouter, Header, HTTPException, Request, Response
 from starlette.responses import StreamingResponse
 
 from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response
 from spanledger_ingest.api._openapi import PROBLEM
-from spanledger_ingest.auth import Principal
+from spanledger_ingest.auth import Audit, Principal
 
 _CHUNK: Final = 1024 * 1024
 _JSON: Final = "application/json"
@@ -44,9 +44,10 @@ def admin_routes(store: CareStore) -> APIRouter:
     }
 
     @router.post("/backup", responses=database, response_class=StreamingResponse)
-    def backup(principal: Administrator, content_type: ContentType = "") -> Response:  # noqa: ARG001 - the check
+    def backup(request: Request, principal: Administrator, content_type: ContentType = "") -> Response:
         """A copy of the whole database as it is now, text included; ingest goes on. `repr-digest` has its SHA-256."""
-        _refuse_forms(content_type)
+        refuse_forms(content_type)
+        note(request, principal, "database.backup", {})
         with store.snapshot() as copy:
             file = copy.open("rb")  # lives on without its name, and not longer than the answer
         digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
@@ -58,18 +59,26 @@ def admin_routes(store: CareStore) -> APIRouter:
         return StreamingResponse(_chunks(file), headers=headers, media_type="application/octet-stream")
 
     @router.post("/compact", responses={200: {"description": "How many bytes were given back"}, **PROBLEM})
-    def compact(principal: Administrator, content_type: ContentType = "") -> Response:  # noqa: ARG001 - the check
+    def compact(request: Request, principal: Administrator, content_type: ContentType = "") -> Response:
         """Rewrites the database file without free space and deleted bytes; what arrives waits in the journal."""
-        _refuse_forms(content_type)
+        refuse_forms(content_type)
+        note(request, principal, "database.compact", {})
         return json_response({"freed_bytes": store.compact()})
 
     return router
 
 
-def _refuse_forms(content_type: str) -> None:
+def refuse_forms(content_type: str) -> None:
     """Refuse what a browser would send for a page of another site without asking first."""
     if content_type != _JSON:
         raise HTTPException(415, f"send content-type: {_JSON}; a body is not needed")
+
+
+def note(request: Request, principal: Principal, action: str, detail: Mapping[str, Any]) -> None:
+    """Write into the audit who does what to the whole database, before it is done."""
+    audit: Audit | None = request.app.state.audit
+    if audit is not None:
+        audit.record(principal, action, detail, "")
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

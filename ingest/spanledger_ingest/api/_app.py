@@ -20,9 +20,11 @@ from spanledger_ingest.api._operations import operations_routes
 from spanledger_ingest.api._params import SqlReader
 from spanledger_ingest.api._prometheus import Metric
 from spanledger_ingest.api._query import query_routes
+from spanledger_ingest.api._reprice import reprice_routes
 from spanledger_ingest.api._traces import Price, trace_routes
 from spanledger_ingest.auth import Audit
 from spanledger_ingest.pipeline import Stats
+from spanledger_ingest.reprice import Repricing
 
 _DESCRIPTION: Final = (
     "What every LLM call cost, for whom, and how it ended. Lists are items and next_cursor, times RFC 3339 in UTC, "
@@ -42,6 +44,7 @@ def build_app(
     explain: Price | None = None,
     metrics: Callable[[], Iterable[Metric]] = tuple,
     authenticate: Authenticate = dev_mode,
+    repricing: Repricing | None = None,
     audit: Audit | None = None,
 ) -> FastAPI:
     """Return the application.
@@ -53,6 +56,7 @@ def build_app(
         explain: Says how the price of a call comes about.
         metrics: Further metrics for ``/metrics``.
         authenticate: Who a request comes from. By default everyone may read everything.
+        repricing: Prices stored calls again.
         audit: Where it is written down who reads content.
 
     Raises:
@@ -80,6 +84,8 @@ def build_app(
         admin_routes(store),
     ):
         _include(app, router, "/api/v1")
+    if repricing is not None:
+        _include(app, reprice_routes(repricing), "/api/v1")
     if audit is not None:
         _include(app, audit_routes(audit), "/api/v1")
     _include(app, operations_routes(stats, metrics))

@@ -7,7 +7,10 @@ from contextlib import closing, contextmanager
 from spanledger_ingest.backup import DATABASE
 from spanledger_ingest.errors import DataDirError
 from spanledger_ingest.journal import DataDirLock
+from spanledger_ingest.price_book import PriceBook
+from spanledger_ingest.reprice import Repricing
 from spanledger_ingest.settings import load_settings
+from spanledger_ingest.settle import settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
 
 
@@ -26,3 +29,12 @@ def stopped_store(options: argparse.Namespace) -> Iterator[DuckDBStore]:
     config = DatabaseConfig(memory_mib=settings.store.memory_mib, threads=settings.store.threads)
     with DataDirLock(data), closing(DuckDBStore(data / DATABASE, config)) as store:
         yield store
+
+
+@contextmanager
+def stopped_repricing(options: argparse.Namespace) -> Iterator[Repricing]:
+    """Open the database as :func:`stopped_store` does, to price its calls by the configuration as it is now."""
+    prices = PriceBook.build(load_settings(options.config).prices.override)
+    with stopped_store(options) as store:
+        store.save_prices(prices.rows())
+        yield Repricing(store, settle, prices.price)

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from spanledger_analytics.errors import StoreReopenedError, StoreUnavailableError, StoreUnreadableError
 from spanledger_analytics.ports import CallKeys, Receipt, Related
-from spanledger_analytics.queries import CallsQuery, UsageQuery
+from spanledger_analytics.queries import CallsQuery, UsageQuery, Window
 from spanledger_analytics.records import Batch
-from spanledger_ingest.store import _catalogue, _copy, _jobs, _prices, _retention, _write
+from spanledger_ingest.store import _catalogue, _copy, _costs, _jobs, _prices, _retention, _write
+from spanledger_ingest.store._costs import After
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
 from spanledger_ingest.store._jobs import JobState
@@ -179,6 +180,19 @@ class DuckDBStore:
         """Return the bytes of the database file, and how many of them are free for new rows."""
         unused = self._database.run(_copy.free_inside)
         return self._database.path.stat().st_size, unused
+
+    def costs(self, window: Window, after: After | None, limit: int) -> pa.Table:
+        """Return billable calls with what they cost, in the order of their keys, from the one behind ``after`` on."""
+        return self._database.run(lambda cursor: _costs.page(cursor, window, after, limit))
+
+    def remaining_costs(self, window: Window, after: After | None) -> int:
+        """Return how many such calls there are."""
+        return self._database.run(lambda cursor: _costs.remaining(cursor, window, after))
+
+    def replace_costs(self, changes: pa.Table) -> int:
+        """Replace costs of calls that are still as :meth:`costs` returned them; return how many were."""
+        with self._writing:
+            return self._database.run(lambda cursor: _costs.replace(cursor, changes))
 
     @contextmanager
     def snapshot(self) -> Iterator[Path]:
