@@ -200,7 +200,11 @@ def _guard(settings: Settings, lock: DataDirLock) -> _Guard:
 def _refuse_open_doors(settings: Settings, authenticator: Authenticator) -> None:
     """Refuse to listen where strangers can reach while nothing would keep them out."""
     host = settings.server.host
-    if authenticator.required or is_loopback(host):
+    if is_loopback(host):
+        return
+    if authenticator.required:
+        if not settings.tls.cert:
+            _log.warning("listening beyond loopback without TLS: keys and prompts can be read on their way")
         return
     raise PortError(
         f"refusing to listen on {host!r}: no API key exists, so strangers could come in; make one first with"
