@@ -1,19 +1,36 @@
-"""Streams that are open must not swallow other calls.
+"""Streams that are open must not swallow other calls, nor be lost with the process.
 
 The official instrumentors of anthropic and bedrock (1.3b0) leave the span of a stream current until the stream ends;
 those of openai and google call ``suspend()``. Whatever the caller does in between is then taken for a part of that
 call: a second model call gets no span and no usage of its own. util-genai's stream wrappers make a suspended span
 current again for each read, so suspending is all it takes; where the instrumentor does so itself, nothing changes.
+
+A stream ends its span when it is dropped. One that is still referred to when the process ends would be too late.
 """
 
+import os
 import sys
 from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 from spanledger._guard import shielded
 
 _GUARD = shielded("suspending the span of a stream")
 _DONE = "_spanledger_suspends"
+
+_open: WeakSet[Any] = WeakSet()
+"""The stream wrappers of util-genai that somebody still refers to, finished ones included."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)  # they are read, and ended, by the parent
+
+
+def end_all() -> None:
+    """End the spans of streams that are still open, as if they had been dropped."""
+    for stream in tuple(_open):
+        with shielded("ending an open stream"):
+            stream.__del__()  # which does nothing to a finished one
 
 
 def suspend_when_opened() -> None:
@@ -35,6 +52,7 @@ def _suspending(construct: Any) -> Any:
             suspend = getattr(invocation, "suspend", None)
             if suspend is not None:
                 suspend()
+            _open.add(self)
 
     setattr(construct_and_suspend, _DONE, True)
     return construct_and_suspend

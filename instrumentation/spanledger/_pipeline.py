@@ -1,6 +1,7 @@
 """From an ended span to the exporter: identity stamp, batch thread, enrichment, exporter."""
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -161,6 +162,9 @@ class Pipeline:
         """Export what is waiting and stop, within ``timeout`` seconds."""
 
         def stop() -> bool:
+            streams = sys.modules.get("spanledger._open_streams")
+            if streams is not None:
+                streams.end_all()
             for processor in (*self.beside, self._batch):
                 with shielded("stopping the export"):
                     processor.shutdown()

@@ -1,5 +1,6 @@
 """Feedback and evaluations as log events; loaded at the first score, because most applications never score."""
 
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +20,16 @@ from spanledger._runtime import runtime
 _lock = threading.Lock()
 _loggers: dict[int, Any] = {}
 """The logger of each pipeline, by identity: one per process, and a new one after ``shutdown`` and ``configure``."""
+
+
+def _renew_lock() -> None:
+    """In a forked child: whichever thread of the parent held the lock is not here to release it."""
+    global _lock  # noqa: PLW0603  # a lock cannot be released by another thread
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _LogExporter(LogRecordExporter):

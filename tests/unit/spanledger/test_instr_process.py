@@ -480,6 +480,26 @@ atexit.register(forbid)
     assert out.splitlines() == ["['first', 'last']"]
 
 
+def test_streams_that_are_open_at_the_end_are_ended_and_marked(run_python: Run, provider: Any) -> None:
+    out = run_python(
+        COLLECT
+        + f"""
+import atexit
+atexit.register(lambda: print([(said(one).get("spanledger.stream.aborted"), one.status.message) for one in spans()]))
+import openai
+import spanledger.auto, spanledger
+spanledger.configure(endpoint=URL)
+client = openai.OpenAI(base_url={provider.url!r} + "/v1", api_key="k")
+stream = client.chat.completions.create(model="gpt-4o", messages=[], stream=True)
+next(stream)
+read = client.chat.completions.create(model="gpt-4o", messages=[], stream=True)
+list(read)
+import warnings; warnings.simplefilter("ignore")  # the client is closed by nobody
+"""
+    )
+    assert out.splitlines() == ["[(None, ''), (True, 'abandoned stream')]"]
+
+
 def test_our_own_requests_are_not_traced(run_python: Run) -> None:
     out = run_python(
         COLLECT
