@@ -34,7 +34,7 @@ from spanledger_ingest.receiver.http import otlp_routes
 from spanledger_ingest.reprice import Repricing
 from spanledger_ingest.retention import Policy, retention_jobs
 from spanledger_ingest.settings import MIB, Settings
-from spanledger_ingest.settle import related_keys, settle
+from spanledger_ingest.settle import Neighbours, settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
 from spanledger_ingest.telemetry import service_metrics
 from spanledger_ingest.tls import Tls
@@ -130,7 +130,7 @@ def build_service(settings: Settings) -> Service:
     steps = Steps(
         normalise=normalise,
         normalise_log=normalise_log,
-        related_keys=related_keys,
+        related_keys=Neighbours().related_keys,
         settle=settle,
         price=prices.price,
         keep_content=_content_policy(settings),

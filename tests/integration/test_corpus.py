@@ -19,7 +19,7 @@ from spanledger_analytics.queries import CallsQuery
 from spanledger_analytics.records import Batch, Call, LogRecord, Span
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import decode
-from spanledger_ingest.settle import explain, related_keys, settle
+from spanledger_ingest.settle import Neighbours, explain, related_keys, settle
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 
@@ -292,6 +292,21 @@ def test_requests_in_any_order_through_a_store_come_to_the_same_calls() -> None:
     rows = store.calls(CallsQuery(limit=1000)).to_pylist()
     assert {(row["span_id"], row["billable"], row["billing_reason"], row["input_tokens"]) for row in rows} == {
         (call.own.span_id, call.billable, call.billing_reason, call.facts.usage.input) for call in at_once
+    }
+
+
+def test_spans_that_arrive_one_by_one_come_to_the_same_calls() -> None:
+    spans = sorted((span for case in _cases() for span in _spans(case)), key=lambda span: (span.end_ns, span.span_id))
+    store, neighbours = MemoryStore(), Neighbours()
+    for span in spans:
+        facts = [found for found in [normalise(span).facts] if found is not None]
+        keys = neighbours.related_keys([span], facts)
+        known = store.related(keys) if keys is not None else Related((), {})
+        parents = {(span.owner, span.trace_id, span.span_id): span.parent_span_id}
+        store.append(Batch(spans=[span], calls=settle([*known.facts, *facts], {**known.parents, **parents})))
+    rows = store.calls(CallsQuery(limit=1000)).to_pylist()
+    assert {(row["span_id"], row["billable"], row["billing_reason"], row["input_tokens"]) for row in rows} == {
+        (call.own.span_id, call.billable, call.billing_reason, call.facts.usage.input) for call in _settled(spans)
     }
 
 

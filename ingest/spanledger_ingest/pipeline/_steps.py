@@ -42,12 +42,12 @@ class NormalisedLog(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What is done to items on their way to the store. All are pure functions of their arguments."""
+    """What is done to items on their way to the store: functions of their arguments, but for ``related_keys``."""
 
     normalise: Callable[[Span], NormalisedSpan]
     normalise_log: Callable[[LogRecord], NormalisedLog]
     related_keys: Callable[[Sequence[Span], Sequence[CallFacts]], CallKeys | None]
-    """What to ask the store for before the calls of these spans are settled; ``None`` for nothing."""
+    """What to ask the store for before the calls of these spans are settled; ``None`` for nothing. May remember."""
     settle: Callable[[Iterable[CallFacts], Mapping[SpanKey, str | None]], Sequence[Call]]
     price: Callable[[Call], Call]
     keep_content: Callable[[Content], Content | None]

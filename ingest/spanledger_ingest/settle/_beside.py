@@ -11,8 +11,7 @@ streams and errors have no id to find it by. Such a span is a duplicate if it is
 time of another instrumentation's span of the same service, model and outcome, and at least one of the two has no id;
 the closest pairs find each other first. Only pairs that are known to happen qualify: any instrumentation around a
 provider's own SDK, and a framework around a client where that family is seen to lose context. The two end within
-milliseconds of each other, so they are settled together; from then on the response id of one, shown in both rows, keeps
-them together.
+milliseconds of each other, so they mostly arrive together; :class:`~._neighbours.Neighbours` finds those that do not.
 """
 
 from bisect import bisect_right
@@ -188,24 +187,47 @@ def _tells_again(inner: CallFacts, outer: CallFacts, groups: Mapping[SpanKey, Gr
     )
 
 
+def may_be_inner(facts: CallFacts) -> bool:
+    """Return whether the span may have lost one around it in another trace."""
+    return facts.parent_span_id is None and (facts.dialect == _NATIVE or detaches(facts.dialect, facts.response_id))
+
+
+def may_be_outer(facts: CallFacts) -> bool:
+    """Return whether the span may stand around one that lost it."""
+    return facts.dialect != _NATIVE and (facts.response_id is None or is_framework(facts.scope_name))
+
+
+def may_be_one(inner: CallFacts, outer: CallFacts) -> bool:
+    """Return whether time could make these two one call, as far as the two alone can tell."""
+    return (
+        inner.scope_name != outer.scope_name
+        and (inner.response_id is None or outer.response_id is None)
+        and place_of(inner) == place_of(outer)
+        and _apart_ns(inner, outer) <= _APART_NS
+        and _may_enclose(outer, inner, {inner.scope_name})
+        and _says_the_same(inner, outer)
+    )
+
+
 def _covers(outer: CallFacts, inner: CallFacts) -> bool:
     if outer.end_ns + _SLACK_NS >= inner.end_ns:
         return True
     # Some spans of streams end when the stream is handed over, before the client asks; the first word comes later.
-    heard_ns = _first_word_ns(outer)
+    heard_ns = first_word_ns(outer)
     return heard_ns is not None and inner.start_ns <= heard_ns <= inner.end_ns + _SLACK_NS
 
 
 def _apart_ns(inner: CallFacts, outer: CallFacts) -> int:
     """Return how far apart they ended, or heard the first word if that is closer."""
     apart = abs(outer.end_ns - inner.end_ns)
-    said_ns, heard_ns = _first_word_ns(inner), _first_word_ns(outer)
+    said_ns, heard_ns = first_word_ns(inner), first_word_ns(outer)
     if said_ns is not None and heard_ns is not None:
         apart = min(apart, abs(heard_ns - said_ns))
     return apart
 
 
-def _first_word_ns(facts: CallFacts) -> int | None:
+def first_word_ns(facts: CallFacts) -> int | None:
+    """Return when the answer began, if it is known."""
     return None if facts.ttft_ns is None else facts.start_ns + facts.ttft_ns
 
 

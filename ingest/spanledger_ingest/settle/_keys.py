@@ -1,10 +1,15 @@
 """What to ask the store for before new spans are settled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spanledger_analytics.ports import CallKeys
 from spanledger_analytics.records import CallFacts, Span
 from spanledger_ingest.settle._same import HOUR_NS
+
+
+def linking_traces(spans: Iterable[Span]) -> set[tuple[str, str]]:
+    """Return the traces of spans that may link others: all that have parents."""
+    return {(span.owner, span.trace_id) for span in spans if span.parent_span_id is not None}
 
 
 def related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
@@ -16,8 +21,7 @@ def related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys 
         spans: All new spans.
         facts: What they say of calls.
     """
-    linking = {(span.owner, span.trace_id) for span in spans if span.parent_span_id is not None}
-    traces = linking | {(one.owner, one.trace_id) for one in facts}
+    traces = linking_traces(spans) | {(one.owner, one.trace_id) for one in facts}
     if not traces:
         return None
     times = [(span.start_ns, span.end_ns) for span in spans] + [(one.start_ns, one.end_ns) for one in facts]

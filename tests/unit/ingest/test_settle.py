@@ -1,13 +1,14 @@
 """Which span is billed when several tell of one call, rule by rule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spanledger_analytics.ports import SpanKey
 from spanledger_analytics.records import Call, CallFacts, Span, Usage
-from spanledger_ingest.settle import REASONS, explain, related_keys, settle
+from spanledger_ingest.settle import REASONS, Neighbours, explain, related_keys, settle
 
 T0 = 1_790_000_000_000_000_000
 SECOND = 10**9
@@ -361,3 +362,45 @@ def test_related_keys_name_traces_ids_and_times() -> None:
     linking = related_keys([make_span("b", "a")], [])
     assert linking is not None
     assert set(linking.trace_ids) == {("", "t")}
+
+
+def traces(neighbours: Neighbours, *facts: CallFacts, spans: Sequence[Span] = ()) -> set[str]:
+    keys = neighbours.related_keys(spans, facts)
+    return set() if keys is None else {trace for _, trace in keys.trace_ids}
+
+
+def test_halves_in_two_batches_find_each_other_in_any_order() -> None:
+    client = fact("b", trace_id="u", start_ns=T0 + 10, tokens=(14, 17), **OI_CLIENT)
+    chain = fact("a", parent="x", tokens=(14, 17), **OI_CHAIN)
+    for first, second in ((client, chain), (chain, client)):
+        neighbours = Neighbours()
+        assert traces(neighbours, first) == {first.trace_id}
+        assert traces(neighbours, second) == {"t", "u"}
+        late = make_span("c", "a")  # any later span of the chain's trace
+        assert traces(neighbours, spans=[late]) == {"t", "u"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"owner": "acme"}, {"service_name": "other"}, {"status": "error"}, {"request_model": "claude"},
+        {"parent_span_id": "p"}, {"end_ns": T0 + 3 * SECOND}, {"usage": Usage(input=1, output=1)},
+        {"scope_name": "openinference.instrumentation.langchain"},
+    ],
+)  # fmt: skip
+def test_strangers_are_not_looked_up(change: dict[str, Any]) -> None:
+    neighbours = Neighbours()
+    traces(neighbours, fact("a", tokens=(14, 17), **OI_CHAIN))
+    stranger = replace(fact("b", trace_id="u", tokens=(14, 17), **OI_CLIENT), **change)
+    assert traces(neighbours, stranger) == {"u"}
+    named = fact("c", trace_id="v", response_id="chatcmpl-b1d5781111d8", tokens=(14, 17))
+    assert traces(neighbours, named) == {"v"}
+
+
+def test_the_memory_of_neighbours_is_bounded() -> None:
+    neighbours = Neighbours()
+    for number in range(600):
+        pair: dict[str, Any] = {"tokens": (14, 17), "start_ns": T0 + number}
+        traces(neighbours, fact("a", trace_id=f"t{number}", **pair, **OI_CHAIN))
+        found = traces(neighbours, fact("b", trace_id=f"u{number}", **pair, **OI_CLIENT))
+        assert len(found) <= 1 + 512 + 32
