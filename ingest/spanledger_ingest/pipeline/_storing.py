@@ -32,6 +32,9 @@ class WriterConfig:
     """Decompressed bodies kept decoded in memory; the writer reads the rest again from the journal."""
     kept_journal_bytes: int = 128 * 1024 * 1024
     """Journal kept after it is stored, at most, because the store could still lose it; then it must checkpoint."""
+    checkpoint_seconds: float = 300.0
+    """Longest time between checkpoints while there is traffic: the journal holds bodies as they came, with texts that
+    the content policy may not allow to be kept."""
     idle_seconds: float = 30.0
     """After so long without anything to do the store checkpoints, so that the journal can be deleted."""
     first_retry_seconds: float = 0.1

@@ -93,6 +93,7 @@ class Writer:
         self._stopping = False
         self._ready = threading.Event()
         self._read_to = 0
+        self._checkpointed = _now()
         self._oldest = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -204,10 +205,13 @@ class Writer:
 
     def _release_journal(self, *, force: bool) -> None:
         """Delete the part of the journal that the store cannot lose any more."""
-        force = force or self._journal.kept_bytes >= self._config.kept_journal_bytes
+        old = _now() - self._checkpointed >= self._config.checkpoint_seconds
+        force = force or old or self._journal.kept_bytes >= self._config.kept_journal_bytes
+        if force:
+            self._checkpointed = _now()
         try:
             self._journal.forget(self._store.checkpoint(force=force))
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             self.stats.store_failures += 1
             _log.error("the database cannot checkpoint, so the journal is kept: %s", error)
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from spanledger_analytics.errors import StoreReopenedError
 from spanledger_analytics.records import Batch
+from spanledger_ingest.journal import JournalConfig
+from spanledger_ingest.pipeline import WriterConfig
 
 StartRig = Callable[..., Any]
 Traces = Callable[..., bytes]
@@ -71,6 +73,20 @@ def test_the_journal_is_kept_until_the_store_cannot_lose_what_is_in_it(
     lossy.checkpoint(force=True)
     assert rig.close()
     assert list(Path(rig.directory, "journal").glob("*.journal")) == []
+
+
+def test_the_journal_is_given_up_in_time_also_under_traffic(
+    start_rig: StartRig, new_store: Callable[[], Any], traces: Traces
+) -> None:
+    store = new_store()
+    Lossy(store, set(), checkpoint_every=1000)
+    config = WriterConfig(commit_seconds=30, checkpoint_seconds=0)
+    rig = start_rig(store=store, writer=config, journal=JournalConfig(segment_bytes=300, min_free_bytes=0))
+    for seed in range(5):
+        rig.accept(traces(seed=seed))
+        rig.stored()
+    rig.accept(traces(seed=9))
+    assert rig.journal.kept_bytes < rig.journal.end
 
 
 def test_a_journal_that_begins_behind_the_store_says_what_is_lost(start_rig: StartRig, traces: Traces) -> None:
