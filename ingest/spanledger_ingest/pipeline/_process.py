@@ -2,7 +2,8 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,6 +15,8 @@ from spanledger_ingest.pipeline._steps import Steps
 
 _log = logging.getLogger(__name__)
 
+_Name = tuple[str, str, str]
+"""A trace or a response: which of them, owner, id."""
 _In = TypeVar("_In", Span, LogRecord)
 _Out = TypeVar("_Out")
 
@@ -96,15 +99,51 @@ def _settled(spans: Sequence[Span], facts: Sequence[CallFacts], store: SpanStore
     keys = steps.related_keys(spans, facts) if spans else None
     related = Related((), {}) if keys is None else store.related(keys)
     known = {_key(found): found for found in related.facts}
+    news: list[CallFacts] = []
     for found in facts:
         older = known.get(_key(found))
         if older is None or found.end_ns >= older.end_ns:
             known[_key(found)] = found
+        if older is None or found != older:
+            news.append(found)
     if not known:
         return []
+    moved = [span for span in spans if related.parents.get(_key(span), "") != span.parent_span_id]
     parents = dict(related.parents)
     parents.update((_key(span), span.parent_span_id) for span in spans)
-    return [steps.price(call) for call in steps.settle(known.values(), parents)]
+    concerned = _concerned([*moved, *news], known)
+    # What two spans have in common may be their time alone, and the other one is not at hand when a span comes again:
+    # it must not be billed for that.
+    return [
+        steps.price(call)
+        for call in steps.settle(known.values(), parents)
+        if not call.billable or _key(call.own) in concerned
+    ]
+
+
+def _concerned(news: Iterable[Span | CallFacts], known: Mapping[SpanKey, CallFacts]) -> set[SpanKey]:
+    """Return the calls that traces and response ids connect with what is new."""
+    by_name: defaultdict[_Name, list[CallFacts]] = defaultdict(list)
+    for facts in known.values():
+        for name in _names(facts):
+            by_name[name].append(facts)
+    open_names = [("trace", found.owner, found.trace_id) for found in news]
+    seen = set(open_names)
+    concerned: set[SpanKey] = set()
+    while open_names:
+        for facts in by_name[open_names.pop()]:
+            concerned.add(_key(facts))
+            more = [name for name in _names(facts) if name not in seen]
+            seen.update(more)
+            open_names.extend(more)
+    return concerned
+
+
+def _names(facts: CallFacts) -> list[_Name]:
+    names = [("trace", facts.owner, facts.trace_id)]
+    if facts.response_id is not None:
+        names.append(("response", facts.owner, facts.response_id))
+    return names
 
 
 def where(error: BaseException) -> str:

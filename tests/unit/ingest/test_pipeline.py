@@ -134,13 +134,12 @@ def test_facts_that_end_later_are_settled_even_if_they_were_stored_before(rig: A
     assert [call.own.end_ns - call.own.start_ns for batch in store.batches for call in batch.calls] == [3 * 10**9] * 2
 
 
-def test_stored_facts_of_the_same_trace_are_settled_again(rig: Any, traces: Traces) -> None:
-    rig.accept(traces(1))
-    rig.stored()
-    rig.accept(traces(1))
-    store = rig.stored()
-    assert len(store.related_asked) == 2
-    assert [len(batch.calls) for batch in store.batches if batch.calls] == [1, 1]
+def test_calls_are_settled_again_with_what_is_stored_of_their_traces_if_there_is_news(rig: Any, traces: Traces) -> None:
+    for seconds in (1, 2, 2):
+        rig.accept(traces(1, seconds=seconds))
+        store = rig.stored()
+    assert len(store.related_asked) == 3
+    assert [len(batch.calls) for batch in store.batches if batch.spans] == [1, 1, 0]
 
 
 def test_bad_spans_are_named_and_the_good_ones_kept(rig: Any, traces: Traces) -> None:
