@@ -98,6 +98,8 @@ class Span:
     dropped_links: int = 0
     resource: Resource = Resource()
     scope: Scope = Scope()
+    tenant_id: str | None = None
+    """The tenant that the span names in its own dialect, set by normalisation where no ``tenant.id`` says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def span_row(span: Span) -> Row:
         span.trace_id,
         span.span_id,
         span.parent_span_id,
-        tenant_of(span.owner, span.attributes, span.resource),
+        tenant_of(span.owner or span.tenant_id or "", span.attributes, span.resource),
         _text(span.resource.attributes.get(_SERVICE_ATTRIBUTE)),
         span.scope.name,
         span.name,

@@ -7,7 +7,7 @@ from typing import Any
 from spanledger_analytics.records import Attributes, CallFacts, FinishReason, Span, Usage
 from spanledger_ingest.normalise import _aliases as alias
 from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_of
-from spanledger_ingest.normalise._sources import Attr, EventAttr, FirstEvent, Reader
+from spanledger_ingest.normalise._sources import Attr, EventAttr, FirstEvent, Reader, Resource
 from spanledger_ingest.normalise._table import COMPILED, SOURCE_NAMES, Convert, Rule
 from spanledger_ingest.normalise._usage import source_of, usage_of
 
@@ -17,6 +17,9 @@ _OTHER_ERROR = "_OTHER"
 _HUNG_UP = "GeneratorExit"
 """Python's word for a reader who stops reading: the stream is aborted, but nobody failed."""
 _TENANT = dict(COMPILED)["tenant_id"]
+_TENANT_NAME = "tenant.id"
+_TENANT_ATTRIBUTES = frozenset(rule.source.needs for rule in _TENANT if rule.source.needs is not None)
+_TENANT_RESOURCES = frozenset(rule.source.name for rule in _TENANT if isinstance(rule.source, Resource))
 _Step = tuple[str | None, Callable[[Reader], Any], Convert]
 """The span attribute to take, or ``None`` and how else to read; then how to clean it."""
 _Plan = tuple[tuple[str, tuple[_Step, ...]], ...]
@@ -167,6 +170,18 @@ def _build(
         scope_name=span.scope.name,
         rollup=rollup,
     )
+
+
+def tenant_by_alias(span: Span, facts: CallFacts | None) -> str | None:
+    """Return the tenant of a span that has neither a credential nor ``tenant.id``; ``None`` if nothing names one."""
+    if span.owner or _TENANT_NAME in span.attributes or _TENANT_NAME in span.resource.attributes:
+        return None
+    if facts is not None:
+        return facts.tenant_id
+    named = not _TENANT_ATTRIBUTES.isdisjoint(span.attributes) or not _TENANT_RESOURCES.isdisjoint(
+        span.resource.attributes
+    )
+    return tenant_of(span) if named else None
 
 
 def _failed(span: Span, found: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from spanledger_analytics.records import CallFacts, Content, Span
 from spanledger_ingest.normalise._content import Found, is_withheld, split, split_events, without_mark
-from spanledger_ingest.normalise._facts import facts_of, tenant_of
+from spanledger_ingest.normalise._facts import facts_of, tenant_by_alias, tenant_of
 
 UNKNOWN_TENANT = "unknown"
 
@@ -34,9 +34,10 @@ def normalise(span: Span) -> Normalised:
         # SDKs copy the provider's error text here, and that may quote the prompt.
         found.add("other", "status.message", message)
         message = ""
-    if not found.parts and attributes is span.attributes:
+    alias = tenant_by_alias(span, facts)
+    if not found.parts and attributes is span.attributes and alias is None:
         return Normalised(span, facts, ())
-    clean = replace(span, attributes=attributes, events=events, status_message=message)
+    clean = replace(span, attributes=attributes, events=events, status_message=message, tenant_id=alias)
     if withheld:
         return Normalised(clean, facts, ())
     tenant = (facts.tenant_id if facts is not None else tenant_of(span)) or UNKNOWN_TENANT

@@ -241,6 +241,17 @@ def test_the_credential_outranks_span_resource_and_aliases() -> None:
     assert (who.service_name, who.environment) == ("bot", "prod")
 
 
+def test_spans_show_the_tenant_that_their_dialect_names() -> None:
+    chain = {"openinference.span.kind": "CHAIN", "metadata": '{"tenant": "acme"}'}
+    assert normalise(make(chain)).span.tenant_id == "acme"
+    assert normalise(make(chat(**{"metadata.user_api_key_team_id": "team-acme"}))).span.tenant_id == "team-acme"
+    assert normalise(make({}, resource=Resource({"service.tenant": "acme"}))).span.tenant_id == "acme"
+    assert normalise(make(chain, owner="globex")).span.tenant_id is None
+    assert normalise(make(chain | {"tenant.id": "other"})).span.tenant_id is None  # it says so itself
+    plain = make({"http.request.method": "GET"})
+    assert normalise(plain).span is plain
+
+
 def test_who_what_for_and_where() -> None:
     found = facts(chat(**{
         "user.id": "u", "session.id": "s", "gen_ai.conversation.id": "c", "spanledger.use_case": "support",
