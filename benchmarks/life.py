@@ -1,7 +1,7 @@
 """What retention, compaction and backup cost a database that is being written to.
 
-python -m benchmarks.life [--rows N]: fills a store with N spans, calls and texts over 60 days, then, beside a writer that
-commits 500 spans at a time: deletes half of it step by step, copies it, and rewrites it.
+python -m benchmarks.life [--rows N]: fills a store with N spans, calls and texts over 60 days, then, beside a writer
+that commits 500 spans at a time: deletes half of it step by step, copies it, and rewrites it.
 """
 
 import argparse
@@ -64,11 +64,9 @@ class Writer:
         seconds = time.perf_counter() - began
         self._stop.set()
         self._thread.join()
-        slowest = max(self.commits, default=0.0)
-        middle = statistics.median(self.commits or [0.0])
-        print(
-            f"{what or 'nothing':<12} {seconds:6.1f} s  commits p50 {middle * 1e3:5.0f} ms, max {slowest * 1e3:6.0f} ms  {result}"
-        )
+        slowest, middle = max(self.commits, default=0.0) * 1e3, statistics.median(self.commits or [0.0]) * 1e3
+        commits = f"commits p50 {middle:5.0f} ms, max {slowest:6.0f} ms"
+        print(f"{what or 'nothing':<12} {seconds:6.1f} s  {commits}  {result}")
         return self._next
 
 
