@@ -73,8 +73,11 @@ class EnrichingExporter(SpanExporter):
             _add_response_id(attributes)
             _add_time_to_first_chunk(attributes, span)
             _add_region(attributes)
-            status = _settle_stream(attributes, facts, status)
-            _add_finish_reason(attributes, facts, status)
+            if _is_placeholder(span, facts):
+                del attributes[semconv.FINISH_REASONS]
+            else:
+                status = _settle_stream(attributes, facts, status)
+                _add_finish_reason(attributes, facts, status)
             self._add_cost(attributes, facts, span.start_time or 0)
         apply_to_attributes(attributes, self._content)
         events = apply_to_events(span.events, self._content)
@@ -120,6 +123,17 @@ def _add_region(attributes: dict[str, Any]) -> None:
     match = _REGION.match(str(attributes.get(semconv.SERVER_ADDRESS, "")))
     if match and semconv.CLOUD_REGION not in attributes:
         attributes[semconv.CLOUD_REGION] = match[match.lastgroup or 0]
+
+
+def _is_placeholder(span: ReadableSpan, facts: Facts) -> bool:
+    """Whether the finish reason only means that LangChain did not say it, as with OpenAI's Responses API.
+
+    Its instrumentor (1.3b0) writes ``error`` then; a call that failed has an error status.
+    """
+    if facts.finish_reasons != ("error",) or span.status.status_code is StatusCode.ERROR:
+        return False
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == semconv.LANGCHAIN_SCOPE
 
 
 def _settle_stream(attributes: dict[str, Any], facts: Facts, status: Status) -> Status:

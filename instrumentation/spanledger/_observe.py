@@ -6,7 +6,9 @@ A provider is a mapping here: names of ours to paths in its usage object. Only f
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
+from inspect import iscoroutinefunction
 from typing import Any
 
 from opentelemetry import trace
@@ -70,6 +72,18 @@ def groq(item: Any) -> dict[str, Any]:
     if reasons:
         facts |= {semconv.OI_FINISH_REASON: reasons[0], semconv.RESPONSE_ID: item.id}
     return facts
+
+
+def answer_of(raw: Any) -> Any:
+    """What a raw response holds, which the SDK keeps for the caller; ``None`` if it must be awaited or parsing fails.
+
+    A failure is the application's to see, when it parses the response itself.
+    """
+    if iscoroutinefunction(raw.parse):
+        return None
+    with suppress(Exception):
+        return raw.parse()
+    return None
 
 
 def openai(item: Any) -> dict[str, Any]:
@@ -144,9 +158,10 @@ class Observer:
         """The instrumentor ends the span."""
 
     def observe(self, result: Any) -> None:
-        """Read a whole response."""
+        """Read a whole response, unless the span has ended: a raw one may be parsed late."""
         with _GUARD:
-            self.judge(result)
+            if self._span.is_recording():
+                self.judge(result)
 
 
 class Keeper(Observer):

@@ -2,7 +2,6 @@
 
 import sys
 from importlib.metadata import version
-from inspect import iscoroutinefunction
 from typing import Any
 
 import wrapt
@@ -47,16 +46,22 @@ def _complete_openai() -> None:
     if not isinstance(vars(openai.resources.completions.Completions)["create"], PROXY):
         _completions.install(version("spanledger"))
     _stainless.install_hiding()
-    _spare_unread_answers()
+    _read_raw_answers_for_the_instrumentor()
 
 
-def _spare_unread_answers() -> None:
-    """Keep the official instrumentor (1.3b0) from parsing what must be awaited: Python would warn the application."""
+def _read_raw_answers_for_the_instrumentor() -> None:
+    """Hand the official instrumentor (1.3b0) what a raw response holds, instead of letting it parse.
+
+    It drops what must be awaited, and Python warns the application; and when parsing fails, it raises too early.
+    """
     module = "opentelemetry.instrumentation.genai.openai.patch"
     if hasattr(sys.modules.get(module), "_set_response_properties"):
-        wrapt.wrap_function_wrapper(module, "_set_response_properties", _unless_awaitable)
+        wrapt.wrap_function_wrapper(module, "_set_response_properties", _with_the_answer)
 
 
-def _unless_awaitable(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _with_the_answer(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In place of ``_set_response_properties(invocation, result, capture_content)``."""
-    return args[0] if iscoroutinefunction(getattr(args[1], "parse", None)) else wrapped(*args, **kwargs)
+    from spanledger._observe import answer_of  # noqa: PLC0415  # loaded with the SDK
+
+    invocation, result, *rest = args
+    return wrapped(invocation, answer_of(result) if hasattr(result, "parse") else result, *rest, **kwargs)

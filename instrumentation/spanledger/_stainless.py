@@ -17,7 +17,7 @@ from typing import Any
 import wrapt
 
 from spanledger._guard import shielded
-from spanledger._observe import Form, observer, recording_call
+from spanledger._observe import Form, answer_of, observer, recording_call
 from spanledger._runtime import runtime
 from spanledger._streams import Verdict, tap
 
@@ -86,7 +86,7 @@ class _Request:
     def _reading_before_parsing(self, options: Any) -> dict[str, Any]:
         """Where the SDK parses the answer's text, too: it may not be what was asked for, but it has been paid."""
         parse, observing = options.post_parser, observer(self._sdk, self._span, Form.PARSED)
-        if self._raw or observing is None or not callable(parse):
+        if observing is None or not callable(parse):
             return {}
 
         def read_and_parse(answer: Any) -> Any:
@@ -118,8 +118,9 @@ class _Request:
                 return result
             if self._streamed:
                 return tap(result, observing)
-            # The SDK keeps the parsed value of a raw response for the caller.
-            observing.observe(result.parse() if self._raw else result)
+            answer = answer_of(result) if self._raw else result
+            if answer is not None:
+                observing.observe(answer)
         return result
 
 

@@ -78,6 +78,8 @@ OI_OUTPUT_VALUE: Final = "output.value"
 OI_INVOCATION_PARAMETERS: Final = "llm.invocation_parameters"
 OI_FIRST_TOKEN_EVENT: Final = "First Token Stream Event"  # noqa: S105  # a token of text
 
+LANGCHAIN_SCOPE: Final = "opentelemetry.instrumentation.genai.langchain"
+
 INFERENCE_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 """Operations that a provider bills. Roll-ups (agents, workflows) and re-reads (fetch_response) are not among them."""
 

@@ -36,10 +36,12 @@ COST = 0.0035
 """gpt-4o: (1000 * 2.50 + 100 * 10.00) / 1e6."""
 
 
-def export(attributes: dict[str, Any], status: Status | None = None, **options: Any) -> dict[str, Any]:
+def export(
+    attributes: dict[str, Any], status: Status | None = None, scope: str = "test", **options: Any
+) -> dict[str, Any]:
     """The attributes of a span after enrichment."""
     with SpanledgerTestKit(attach=False, **options) as kit:
-        span = kit.tracer().start_span("call", attributes=attributes, kind=SpanKind.CLIENT)
+        span = kit.tracer(scope).start_span("call", attributes=attributes, kind=SpanKind.CLIENT)
         if status is not None:
             span.set_status(status)
         span.end()
@@ -73,6 +75,16 @@ def test_finish_reasons_in_five_words(raw: str, word: str | None) -> None:
 def test_the_worst_of_several_choices_counts() -> None:
     said = export(CHAT | {"gen_ai.response.finish_reasons": ["stop", "length", "stop"]})
     assert said["spanledger.finish_reason"] == "length"
+
+
+def test_what_langchain_does_not_say_is_no_error_and_no_abort() -> None:
+    scope = "opentelemetry.instrumentation.genai.langchain"
+    silent = CHAT | {"gen_ai.response.finish_reasons": ["error"], "gen_ai.response.time_to_first_chunk": 0.1}
+    said = export(silent, scope=scope)
+    assert not {"gen_ai.response.finish_reasons", "spanledger.finish_reason", "spanledger.stream.aborted"} & set(said)
+    assert said["gen_ai.usage.cost.amount"] == COST
+    assert export(silent)["spanledger.finish_reason"] == "error"
+    assert export(silent, Status(StatusCode.ERROR), scope=scope)["spanledger.finish_reason"] == "error"
 
 
 def test_a_gemini_tool_call_that_ends_with_stop_is_a_tool_call() -> None:

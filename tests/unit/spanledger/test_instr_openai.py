@@ -271,6 +271,19 @@ def test_an_answer_that_the_sdk_cannot_parse_is_paid_all_the_same(
     paid(kit, "pydantic_core._pydantic_core.ValidationError")
 
 
+def test_a_raw_answer_that_cannot_be_parsed_fails_where_it_is_parsed(
+    kit: SpanledgerTestKit, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As LangChain's with_structured_output does."""
+    raw = client.chat.completions.with_raw_response.parse(model="gpt-4o", messages=MESSAGES, response_format=City)
+    with pytest.raises(pydantic.ValidationError):
+        raw.parse()
+    said = only(kit)
+    assert said["gen_ai.usage.cost.amount"] == COST
+    assert said["gen_ai.usage.output_tokens"] == 17
+    assert caplog.records == []
+
+
 def test_a_client_that_was_used_before_we_came_is_asked_for_usage_too(run_python: Any, provider: Any) -> None:
     out = run_python(
         f"""
