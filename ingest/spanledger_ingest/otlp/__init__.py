@@ -1,6 +1,9 @@
 """OTLP requests, decoded and validated item by item.
 
 JSON and protobuf of the same telemetry decode to equal values. A bad item costs only itself.
+
+Nobody outside calls more than :func:`inflate`, :func:`count_sound_spans` and :func:`decode`. A native decoder would
+take the place of the last two, and be tested against them.
 """
 
 from typing import Final
