@@ -19,6 +19,10 @@ BUILDER = "go.opentelemetry.io/collector/cmd/builder"
 TELEMETRYGEN = "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen"
 
 
+class BuildError(Exception):
+    """Go or the builder failed; the message ends with what they said."""
+
+
 def main() -> int:
     """Build what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -28,7 +32,11 @@ def main() -> int:
         if shutil.which("go") is None:
             print("Go is missing: the Collector cannot be built (Go 1.25 or newer, https://go.dev/dl)", file=sys.stderr)
             return 1
-        build(folder)
+        try:
+            build(folder)
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            return 1
     print(folder)
     return 0
 
@@ -44,7 +52,7 @@ def build(folder: Path) -> None:
     """Build beside the final place and rename, so that an interrupted or parallel run leaves no half of it.
 
     Raises:
-        subprocess.CalledProcessError: Go or the builder failed; they said why on standard error.
+        BuildError: Go or the builder failed.
     """
     version = "v" + re.findall(r"^ +version: (\S+)$", MANIFEST.read_text(encoding="utf-8"), re.MULTILINE)[0]
     work = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
@@ -64,9 +72,11 @@ def _install(package: str, work: Path) -> None:
 
 
 def _run(command: list[str], work: Path) -> None:
-    # Tools are built from their own go.mod, whatever the machine's defaults say; standard output is ours.
+    # Tools are built from their own go.mod, whatever the machine's defaults say.
     env = {**os.environ, "GOBIN": str(work), "GOFLAGS": "-mod=mod -buildvcs=false", "CGO_ENABLED": "0"}
-    subprocess.run(command, cwd=work, env=env, check=True, stdout=sys.stderr)
+    done = subprocess.run(command, cwd=work, env=env, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
 
 
 def _keep_programs(work: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from spanledger_analytics.records import LogRecord, Span
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.normalise._content import _EVENT_KINDS, _NAMES, _PREFIXES, kind_of
+from spanledger_ingest.normalise._table import SOURCE_NAMES
 from spanledger_ingest.otlp import decode, inflate
 from spanledger_ingest.traffic import DEFAULT_END_NS, build_world, generate_hour
 
@@ -154,6 +155,14 @@ def test_no_name_of_text_and_no_event_leaves_the_gateway_with_its_text(gateway: 
     assert {name: copy.attributes[name] for name in NUMBERS} == dict.fromkeys(NUMBERS, 7)
     assert set(copy.attributes) - {*NUMBERS, "gen_ai.operation.name", MARK} <= FACTS_IN_TEXT
     assert [event.attributes.get("finish_reason") for event in copy.events] == ["stop"] * len(copy.events)
+
+
+def test_the_gateway_knows_every_text_from_which_the_books_read() -> None:
+    """When this fails, teach transform/books the new name, add a case of it to the corpus, and then to this list."""
+    read = {name for name in SOURCE_NAMES if kind_of(name)}
+    in_documents = {"output.value", "input.value", "gen_ai.output.messages"}
+    in_messages = {"error.message", "langfuse.observation.status_message"}
+    assert read == in_documents | in_messages | {"gen_ai.completion.0.finish_reason"}
 
 
 def test_failed_and_cut_off_traces_and_a_share_keep_their_text(gateway: Any, sink: Sink, wait: Start) -> None:
