@@ -30,7 +30,7 @@ def main() -> int:
     folder = cache_folder()
     if not parser.parse_args().path and not folder.is_dir():
         if shutil.which("go") is None:
-            print("Go is missing: the Collector cannot be built (Go 1.25 or newer, https://go.dev/dl)", file=sys.stderr)
+            print("Go is missing: the Collector cannot be built (Go 1.26 or newer, https://go.dev/dl)", file=sys.stderr)
             return 1
         try:
             build(folder)
