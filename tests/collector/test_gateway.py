@@ -1,5 +1,6 @@
 """``deploy/otelcol.yaml``: every span is accounted for as without a gateway, and text is kept of a sample only."""
 
+import re
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from spanledger_analytics.records import LogRecord, Span
 from spanledger_ingest.normalise import normalise, normalise_log
-from spanledger_ingest.normalise._content import _EVENT_KINDS, _NAMES, _PREFIXES, kind_of
+from spanledger_ingest.normalise._content import _EVENT_KINDS, _NAMES, _PATTERNS, _PREFIXES, kind_of
 from spanledger_ingest.normalise._table import SOURCE_NAMES
 from spanledger_ingest.otlp import decode, inflate
 from spanledger_ingest.traffic import DEFAULT_END_NS, build_world, generate_hour
@@ -110,8 +111,9 @@ def text_names() -> Iterator[str]:
     for prefix, _ in _PREFIXES:
         yield f"{prefix}0.message.content"
     yield from ("gen_ai.prompt.0.content", "gen_ai.completion.12.content", "gen_ai.completion.0.role")
-    for provider in ("openai", "anthropic", "bedrock", "tencent", "None", "moonshot", "vertex_ai", "a", "sage"):
-        yield from (f"llm.{provider}.{field}" for field in ("messages", "choices", "system", "tools", "error", "data"))
+    fields = [field for pattern, _ in _PATTERNS for field in re.findall(r"[(|](\w+)(?=[|)].*\$$)", pattern.pattern)]
+    for provider in ("openai", "anthropic", "bedrock", "tencent", "None", "vertex_ai", "a", "sage"):
+        yield from (f"llm.{provider}.{field}" for field in fields)
 
 
 NUMBERS = (
