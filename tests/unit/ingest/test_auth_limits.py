@@ -218,3 +218,10 @@ def test_refusals_over_http_and_grpc_say_when_to_come_back(
     assert any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
     assert len(rig.stored().spans) == 5
     assert rig.intake.stats().requests["traces", "rate_limited"] == 2
+
+
+def test_silence_saves_up_no_more_than_a_burst(limiter: NewLimiter, clocks: Clocks) -> None:
+    limits = limiter(requests_per_second=2.0, burst_seconds=3.0)
+    for pause in (0.0, 3600.0, 86_400.0):
+        clocks.now += pause
+        assert sum(let_in(limits) for _ in range(100)) == 6
