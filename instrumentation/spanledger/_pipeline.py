@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from spanledger._export import SpoolingExporter
 
 
+_FORK_SECONDS = 5.0
+"""How long a fork waits at most, once in the life of a process."""
+
+
 def spool_of(settings: Settings, service: str) -> "Path | None":
     """Where the spans of ``service`` wait while the receiver is away; ``None`` is memory."""
     from spanledger._export import spool_path  # noqa: PLC0415  # an HTTP client comes along: not at import
@@ -30,6 +34,8 @@ def spool_of(settings: Settings, service: str) -> "Path | None":
 
 def build_exporter(settings: Settings, service: str) -> "SpoolingExporter":
     """The exporter that brings the spans of ``service`` to the receiver, with a disk spool for its absences."""
+    import http.client  # noqa: F401, PLC0415  # for the sender's thread: a fork must not fall into its imports
+
     from spanledger._export import SpoolingExporter  # noqa: PLC0415  # an HTTP client: on the export thread
 
     return SpoolingExporter(
@@ -53,7 +59,7 @@ class LazyExporter(SpanExporter):
         self._build = build
         self._sender: Any = None
         self._exporter: SpanExporter | None = None
-        _renew_after_fork(self)
+        _be_whole_in_forks(self)
 
     def reconfigure(self, settings: Settings) -> None:
         """Use ``settings`` from the next export on."""
@@ -104,8 +110,16 @@ class LazyExporter(SpanExporter):
             exporter = self._exporter
         return True if exporter is None else exporter.force_flush(timeout_millis)
 
-    def renew(self) -> None:
-        """Take a new lock in a forked child: another thread may have held the old one. The exporter renews itself."""
+    def before_fork(self) -> bool:
+        """Let a build that is under way come to its end; whether the lock was got in time."""
+        return self._lock.acquire(timeout=_FORK_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock: another thread of the parent may have held the old one. The exporter renews itself."""
         self._lock = threading.Lock()
 
     def _built(self, service: str) -> SpanExporter:
@@ -118,15 +132,30 @@ class LazyExporter(SpanExporter):
             return self._exporter
 
 
-def _renew_after_fork(exporter: LazyExporter) -> None:
-    renew = weakref.WeakMethod(exporter.renew)
+def _be_whole_in_forks(exporter: LazyExporter) -> None:
+    """Have no fork fall into the building of ``exporter``.
+
+    Building imports modules. A child forked meanwhile would find them half imported for the rest of its life.
+    """
+    if not hasattr(os, "register_at_fork"):
+        return
+    known = weakref.ref(exporter)
+    locked: list[bool] = []
+
+    def before() -> None:
+        it = known()
+        locked.append(it is not None and it.before_fork())
+
+    def in_parent() -> None:
+        if locked.pop() and (it := known()):
+            it.after_fork_in_parent()
 
     def in_child() -> None:
-        if method := renew():
-            method()
+        locked.clear()
+        if it := known():
+            it.after_fork_in_child()
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=in_child)
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 class Pipeline:

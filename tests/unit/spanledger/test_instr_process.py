@@ -239,6 +239,37 @@ print(sorted(span.name for span in spans()))
     assert "['child', 'parent after', 'parent before', 'parent waiting']" in out
 
 
+def test_a_fork_does_not_fall_into_the_imports_of_the_export_thread(run_python: Run) -> None:
+    out = run_python(
+        COLLECT
+        + """
+import os, signal, sys
+import spanledger, spanledger.auto
+from opentelemetry import trace
+importing, forking = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "spanledger._content":
+            importing.set()
+            assert forking.wait(30)
+sys.meta_path.insert(0, Finder())
+spanledger.configure(endpoint=URL, export_interval=0.01)
+os.register_at_fork(before=forking.set)
+trace.get_tracer("app").start_span("parent").end()
+assert importing.wait(30)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(15)
+    trace.get_tracer("app").start_span("child").end()
+    os._exit(0 if spanledger.shutdown(10) else 1)
+print(os.waitpid(pid, 0)[1])
+assert spanledger.shutdown(10)
+print(sorted(span.name for span in spans()))
+"""
+    )
+    assert out.splitlines() == ["0", "['child', 'parent']"]
+
+
 def test_scores_are_log_events_of_the_judged_span(run_python: Run) -> None:
     out = run_python(
         COLLECT
