@@ -42,7 +42,7 @@ PEERS: Final = {
     "phoenix": Peer(
         requirement="arize-phoenix==20.26.1",
         goal=200,
-        batches=8,
+        batches=20,
         connections=2,
         command=lambda binaries, _data, _port: [str(binaries / "phoenix"), "serve"],
         environment=lambda data, port: {

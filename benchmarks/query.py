@@ -4,9 +4,10 @@
 
 Each size is a store of its own: calls spread evenly over 30 days, 200 tenants after Zipf's law, 8 models, 2 % errors,
 written in SQL into the tables that the store made (what matters here is the rows, not how they came). Each query is
-asked through the store as the REST API asks it, once over the last 24 hours and once over all 30 days; figures are the
-median of the rounds after one that is not counted. Ten million calls: ``--calls 10000000`` (about a minute to build).
-The exit status is 1 where a query misses its goal at a million calls: 100 ms over 24 hours, 1 s over 30 days.
+asked through the store as the REST API asks it, once over the last 24 hours and once over all 30 days. Figures are
+medians of the rounds after one that is not counted: the time on the wall, and the CPU time of all threads. Ten million
+calls: ``--calls 10000000`` (about a minute to build). The exit status is 1 where a query misses its goal at a million
+calls: 100 ms over 24 hours, 1 s over 30 days.
 """
 # ruff: noqa: S608 - the SQL is made of the constants below
 
@@ -35,6 +36,10 @@ GOALS_MS: Final = {"24 h": 100.0, "30 d": 1000.0}
 _JUDGED: Final = 1_000_000
 _HOUR: Final = 3600
 
+Times = dict[str, tuple[float, float]]
+"""By window: time on the wall and of the CPU, ms."""
+Results = dict[int, dict[str, Times]]
+"""By number of calls and name of the query."""
 Ask = Callable[[DuckDBStore, Window, int], Any]
 """Takes the store, the window and the bucket that suits it, s."""
 
@@ -72,7 +77,7 @@ QUERIES: Final[dict[str, Ask]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build, ask, print, judge."""
     options = _parser().parse_args(arguments)
-    results: dict[int, dict[str, dict[str, float]]] = {}
+    results: Results = {}
     for calls in options.calls:
         with tempfile.TemporaryDirectory(prefix="spanledger-bench-") as folder:
             path = Path(folder) / "spanledger.duckdb"
@@ -156,44 +161,44 @@ _VALUES: Final = {
 }
 
 
-def _measure(store: DuckDBStore, ask: Ask, rounds: int) -> dict[str, float]:
-    """Return the median of each window, ms."""
+def _measure(store: DuckDBStore, ask: Ask, rounds: int) -> Times:
     return {name: _median_ms(store, ask, days, rounds) for name, days in WINDOWS.items()}
 
 
-def _median_ms(store: DuckDBStore, ask: Ask, days: int, rounds: int) -> float:
+def _median_ms(store: DuckDBStore, ask: Ask, days: int, rounds: int) -> tuple[float, float]:
     window = Window(END_NS - days * DAY_NS, END_NS)
-    taken = []
+    wall, cpu = [], []
     for _ in range(rounds + 1):
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         ask(store, window, _HOUR if days > 1 else _HOUR // 4)
-        taken.append((time.perf_counter() - started) * 1000)
-    return statistics.median(taken[1:])
+        cpu.append((time.process_time() - started_cpu) * 1000)
+        wall.append((time.perf_counter() - started) * 1000)
+    return statistics.median(wall[1:]), statistics.median(cpu[1:])
 
 
-def _missed(results: dict[int, dict[str, dict[str, float]]]) -> list[str]:
+def _missed(results: Results) -> list[str]:
     found = results.get(_JUDGED, {})
     return [
-        f"{name}, {window}" for name, times in found.items() for window, ms in times.items() if ms > GOALS_MS[window]
+        f"{name}, {window}"
+        for name, times in found.items()
+        for window in WINDOWS
+        if times[window][0] > GOALS_MS[window]
     ]
 
 
-def _table(results: dict[int, dict[str, dict[str, float]]]) -> str:
+def _table(results: Results) -> str:
     sizes = list(results)
-    growth = len(sizes) > 1
-    head = (
-        f"{'ms, median':<28}" + "".join(f"{f'{size:,}':>12}{'':>9}" for size in sizes) + (" growth" if growth else "")
-    )
-    columns = "".join(f"{window:>{12 if window == '24 h' else 9}}" for _ in sizes for window in WINDOWS)
-    lines = [head, f"{'':<28}{columns}"]
+    lines = [
+        f"{'ms, wall/CPU':<28}" + "".join(f"{f'{size:,} calls':>26}" for size in sizes),
+        f"{'':<28}" + "".join(f"{window:>13}" for _ in sizes for window in WINDOWS) + "   growth",
+    ]
     for name in QUERIES:
         cells = [results[size][name][window] for size in sizes for window in WINDOWS]
-        line = f"{name:<28}" + "".join(f"{ms:>{9 if place % 2 else 12}.1f}" for place, ms in enumerate(cells))
-        if growth:
-            line += f"{results[sizes[-1]][name]['30 d'] / results[sizes[0]][name]['30 d']:>6.1f}x"
-        lines.append(line)
-    if growth:
-        lines.append(f"growth: the 30 days, from {sizes[0]:,} to {sizes[-1]:,} calls ({sizes[-1] / sizes[0]:.0f}x)")
+        growth = results[sizes[-1]][name]["30 d"][1] / results[sizes[0]][name]["30 d"][1]
+        lines.append(
+            f"{name:<28}" + "".join(f"{f'{wall:.0f}/{cpu:.0f}':>13}" for wall, cpu in cells) + f"{growth:>8.1f}x"
+        )
+    lines.append(f"growth: CPU time over 30 days from {sizes[0]:,} to {sizes[-1]:,} calls")
     if _JUDGED in results:
         missed = ", ".join(_missed(results))
         goal = f"at {_JUDGED:,} calls every query within 100 ms (24 h) and 1 s (30 d)"
