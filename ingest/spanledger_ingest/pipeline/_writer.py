@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,8 @@ class _Pending:
     size: int
     decoded: Decoded | None
     since: float
+    ahead: "Future[Decoded] | None" = None
+    """The same, being read again from the journal while another group is stored."""
 
 
 class _Group:
@@ -95,6 +98,7 @@ class Writer:
         self._read_to = 0
         self._checkpointed = _now()
         self._oldest = 0.0
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     @property
@@ -189,6 +193,8 @@ class Writer:
             self._release_journal(force=True)
         except AbandonedError:
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
+        finally:
+            self._reader.shutdown(wait=False, cancel_futures=True)
 
     def _store_or_replay(self, group: Sequence[_Pending]) -> None:
         fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
@@ -257,7 +263,18 @@ class Writer:
                 group.add(self._pending.popleft())
             self._pending_items -= group.items
             self._oldest = group.members[0].since
+            self._read_ahead()
             return group.members
+
+    def _read_ahead(self) -> None:
+        """Have the next group decoded while the database, which needs no interpreter, stores this one."""
+        group = _Group(self._config)
+        for pending in self._pending:
+            if group.is_full:
+                break
+            group.add(pending)
+            if pending.decoded is None and pending.ahead is None:
+                pending.ahead = self._reader.submit(self._read_again, pending.offset)
 
     def _need_not_wait(self) -> bool:
         return self._stopping or self._hurry or self._pending_items >= self._config.commit_items
@@ -267,7 +284,7 @@ class Writer:
         items: list[Item] = []
         rejections: list[Rejection] = []
         for pending in group:
-            decoded = pending.decoded or self._read_again(pending.offset)
+            decoded = self._decoded(pending)
             items.extend(decoded.items)
             rejections.extend(decoded.rejections)
             self.stats.foreign_items += decoded.foreign
@@ -275,6 +292,11 @@ class Writer:
         self._storing.store(Work(items=items, rejections=rejections, position=None if position < 0 else position))
         if position >= 0:
             self._journal.note_stored(position)
+
+    def _decoded(self, pending: _Pending) -> Decoded:
+        if pending.decoded is not None:
+            return pending.decoded
+        return pending.ahead.result() if pending.ahead is not None else self._read_again(pending.offset)
 
     def _finish(self, group: Sequence[_Pending]) -> None:
         with self._change:
