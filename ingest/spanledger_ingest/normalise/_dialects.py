@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from spanledger_analytics.records import Attributes, Scope
+from spanledger_analytics.records import Attributes, Scope, Span
 
 Role = Literal["call", "rollup", "custom", "none"]
 """``call`` is billed; ``rollup`` repeats its children if it carries usage; ``custom`` is one we do not know."""
@@ -182,6 +182,8 @@ SELECTORS: tuple[tuple[str, Mapping[str, Operation], Operation], ...] = (
 )  # fmt: skip
 """Attribute that names the operation, what its values mean (lower case, after the last dot), and any other value."""
 SELECTOR_NAMES = tuple(name for name, _, _ in SELECTORS)
+NAMED_OPERATIONS = frozenset(("chat", "text_completion", "generate_content", "embeddings"))
+"""Operations whose spans are named, by the conventions, after the operation and the model."""
 _HINTS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
 """Without an operation, token counts still tell a model call."""
 
@@ -193,6 +195,18 @@ def operation_of(attributes: Attributes) -> Operation | None:
         if value:
             return known.get(_last_word(value), otherwise)
     return _CUSTOM if any(hint in attributes for hint in _HINTS) else None
+
+
+def operation_by_name(span: Span) -> Operation | None:
+    """Return the operation that the name of a span of a model's client tells: ``chat gpt-4o``.
+
+    Some instrumentations write no attribute on the span of a call that failed.
+    """
+    word = span.name.partition(" ")[0]
+    if word not in NAMED_OPERATIONS or span.kind != "client":
+        return None
+    known = dialect_of_scope(span.scope.name, has_schema=bool(span.scope.schema_url))
+    return None if known is None else _GENAI[word]
 
 
 def _last_word(value: Any) -> str:

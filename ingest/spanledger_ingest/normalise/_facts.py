@@ -6,7 +6,7 @@ from typing import Any
 
 from spanledger_analytics.records import Attributes, CallFacts, FinishReason, Span, Usage
 from spanledger_ingest.normalise import _aliases as alias
-from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_of
+from spanledger_ingest.normalise._dialects import Dialect, Operation, dialect_of, operation_by_name, operation_of
 from spanledger_ingest.normalise._sources import Attr, EventAttr, FirstEvent, Reader, Resource
 from spanledger_ingest.normalise._table import COMPILED, SOURCE_NAMES, Convert, Rule
 from spanledger_ingest.normalise._usage import source_of, usage_of
@@ -30,6 +30,8 @@ _USUAL_ATTRIBUTES = 64
 def facts_of(span: Span) -> CallFacts | None:
     """Return what the span says of a model call, ``None`` if it does not describe one."""
     operation = operation_of(span.attributes)
+    if operation is None and span.status == "error":
+        operation = operation_by_name(span)
     if operation is None or operation.role == "none":
         return None
     dialect = dialect_of(span.scope, span.attributes)

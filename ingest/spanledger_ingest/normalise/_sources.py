@@ -78,6 +78,19 @@ class Resource:
         return reader.span.resource.attributes.get(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class SpanName:
+    """The rest of a span's name after one of these first words."""
+
+    words: frozenset[str]
+    needs: None = None
+
+    def read(self, reader: Reader) -> Any:
+        """Return the rest of the name."""
+        word, _, rest = reader.span.name.partition(" ")
+        return rest if word in self.words else None
+
+
 class Json:
     """Values inside JSON text (or a decoded map); the first path that leads somewhere wins."""
 

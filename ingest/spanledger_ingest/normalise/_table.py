@@ -11,6 +11,7 @@ from typing import Any
 
 from spanledger_ingest.normalise import _aliases as alias
 from spanledger_ingest.normalise import _convert as to
+from spanledger_ingest.normalise._dialects import NAMED_OPERATIONS
 from spanledger_ingest.normalise._sources import (
     Attr,
     EventAttr,
@@ -21,6 +22,7 @@ from spanledger_ingest.normalise._sources import (
     Resource,
     Since,
     Source,
+    SpanName,
     Unless,
     python_repr,
 )
@@ -104,7 +106,7 @@ FIELDS: tuple[Field, ...] = (
         "gen_ai.request.model", "llm.request.model_name", Json(_OI_ASKED, "model", "model_name", "model_id"),
         Json("embedding.invocation_parameters", "model"), Json("input.value", "model"), "ai.model.id",
         OnError("langfuse.observation.model.name"), Json(_OI_META, "ls_model_name"), "llm.model_name",
-        "embedding.model_name", "reranker.model_name",
+        "embedding.model_name", "reranker.model_name", SpanName(NAMED_OPERATIONS),
     ), to.text),
     Field("response_model", (
         "gen_ai.response.model", "llm.response.model_name",

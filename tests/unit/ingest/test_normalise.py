@@ -297,6 +297,26 @@ def test_the_opening_half_of_a_logfire_stream_is_no_call() -> None:
     assert facts(chat(), scope=Scope("logfire.openai"), status="error").status == "error"
 
 
+OPENLIT = Scope("openlit.instrumentation.anthropic")
+
+
+def test_a_failed_call_without_attributes_is_known_by_its_name() -> None:
+    quoted = Event(
+        "exception", T0, {"exception.type": "anthropic.RateLimitError", "exception.message": "Error code: 429"}
+    )
+    failed: dict[str, Any] = {
+        "name": "chat claude-sonnet-4-5",
+        "status": "error",
+        "events": (quoted,),
+        "scope": OPENLIT,
+    }
+    found = facts({}, **failed)
+    assert (found.operation, found.request_model, found.provider) == ("chat", "claude-sonnet-4-5", "anthropic")
+    assert (found.error_type, found.http_status) == ("anthropic.RateLimitError", 429)
+    for change in ({"status": "ok"}, {"kind": "internal"}, {"scope": Scope("my.app")}, {"name": "POST"}):
+        assert normalise(make({}, **failed | change)).facts is None
+
+
 LLAMA_INDEX = Scope("openinference.instrumentation.llama_index")
 
 
