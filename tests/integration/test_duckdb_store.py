@@ -310,3 +310,18 @@ def test_store_that_cannot_be_reopened_now_is_opened_later(tmp_path: Path) -> No
 
 def _cannot_connect() -> None:
     raise StoreUnavailableError("no space")
+
+
+def test_a_long_log_is_merged_when_the_file_is_opened(tmp_path: Path) -> None:
+    config = DatabaseConfig(threads=1, checkpoint_mib=1)
+    with closing(DuckDBStore(tmp_path / "s.duckdb", config)) as store:
+        store.append(
+            Batch(spans=[a_span(n, attributes={"text": "x" * 900}) for n in range(1, 800)], journal_position=1)
+        )
+        for path in ("s.duckdb", "s.duckdb.wal"):
+            (tmp_path / f"copy.{path}").write_bytes((tmp_path / path).read_bytes())
+    log = tmp_path / "copy.s.duckdb.wal"
+    assert log.stat().st_size > 512 * 1024
+    with closing(DuckDBStore(tmp_path / "copy.s.duckdb", config)) as store:
+        assert not log.exists()
+        assert store.checkpoint() == store.journal_position() == 1

@@ -1,5 +1,6 @@
 """The DuckDB span store."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from spanledger_ingest.store._recent import RecentKeys, load
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation, anything, run_sql
 from spanledger_ingest.store._wal import checkpoint_due, log_files
+
+_log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
 _DEFAULTS: Final = DatabaseConfig()
@@ -58,6 +61,7 @@ class DuckDBStore:
         self._checkpoint_bytes = config.checkpoint_mib * _MIB
         self._copying = threading.Lock()
         self._user_queries = threading.BoundedSemaphore(_MAX_USER_QUERIES)
+        self._merge_long_log()
 
     @property
     def quarantined(self) -> int:
@@ -88,12 +92,22 @@ class DuckDBStore:
         Raises:
             StoreUnavailableError: it failed; the log is as good as before.
         """
+        return self._checkpoint_from(self._checkpoint_bytes, force=force)
+
+    def _checkpoint_from(self, size: int, *, force: bool = False) -> int:
         with self._writing:
             if not log_files(self._database.path):
                 self._safe_position = self._database.run(_catalogue.journal_position)
-            elif checkpoint_due(self._database.path, self._checkpoint_bytes, force=force):
+            elif checkpoint_due(self._database.path, size, force=force):
                 self._safe_position = self._database.run(_checkpoint, retry=False)
             return self._safe_position
+
+    def _merge_long_log(self) -> None:
+        """Checkpoint before the work begins: who is killed again and again must not replay a longer log each time."""
+        try:
+            self._checkpoint_from(self._checkpoint_bytes // 2)
+        except StoreUnavailableError as error:
+            _log.warning("the log of the database stays as it is: %s", error)
 
     def related(self, keys: CallKeys) -> Related:
         """See :meth:`SpanStore.related`."""
