@@ -324,10 +324,10 @@ def test_every_registered_grpc_method_is_known_to_these_tests(site: Site) -> Non
 
 def test_a_span_that_claims_another_tenant_stays_with_its_key_and_is_flagged(site: Site) -> None:
     before = _metric(site, "spanledger_foreign_items_total")
-    assert site.send(spans(None, seed="liar", claim="acme"), "zeta ingest").status == 200
+    assert site.send(spans(None, seed="liar", claim="omega"), "zeta ingest").status == 200
     row = site.get(f"/api/v1/traces/{trace_of('liar')}", "zeta reader").json["items"][0]
     assert row["tenant_id"] == "zeta"
-    assert row["attributes"]["spanledger.claimed_tenant"] == "acme"
+    assert row["attributes"]["spanledger.claimed_tenant"] == "omega"
     assert site.get(f"/api/v1/traces/{trace_of('liar')}", "acme engineer").status == 404
     assert _metric(site, "spanledger_foreign_items_total") == before + 1
 
