@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Tools
 
 
+pytestmark = pytest.mark.timeout(1800)  # for the full length on a busy machine
+
+
 def set_clock(file: Path, hours: float) -> None:
     new = file.with_suffix(".new")
     new.write_text(f"{hours * 3600:+.0f}\n")

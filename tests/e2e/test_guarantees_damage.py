@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Server, Tools
 
+pytestmark = pytest.mark.timeout(1800)  # for the full length on a busy machine
+
 Damage = Callable[[bytes], bytes]
 
 

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.e2e.conftest import Load, Server, Tools
 
+pytestmark = pytest.mark.timeout(1800)  # for the full length on a busy machine
+
 MIB = 1024 * 1024
 COUNT = "SELECT count(*) AS calls FROM llm_calls"
 

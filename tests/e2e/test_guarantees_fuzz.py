@@ -26,6 +26,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 if TYPE_CHECKING:
     from tests.e2e.conftest import Server, Tools
 
+pytestmark = pytest.mark.timeout(3600)  # for the full length on a busy machine
+
 CORPUS = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "data" / "corpus").glob("*.binpb"))]
 FULL = os.environ.get("SPANLEDGER_FULL") == "1"
 EXAMPLES = settings(
@@ -150,7 +152,6 @@ def lives(server: "Server") -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_g15_mutated_requests(server: "Server", signal: str) -> None:
     @EXAMPLES
@@ -166,7 +167,6 @@ def test_g15_mutated_requests(server: "Server", signal: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_g15_built_requests(server: "Server", signal: str) -> None:
     @EXAMPLES
@@ -184,7 +184,6 @@ def test_g15_built_requests(server: "Server", signal: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_g15_the_rest_api_by_its_openapi(server: "Server", tools: "Tools") -> None:
     import schemathesis
 

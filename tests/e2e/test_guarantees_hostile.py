@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 if TYPE_CHECKING:
     from tests.e2e.conftest import Load, Server, Tools
 
+pytestmark = pytest.mark.timeout(1800)  # for the full length on a busy machine
+
 MIB = 1024 * 1024
 CAP = 64 * MIB
 NOW = 1_790_000_000 * 10**9

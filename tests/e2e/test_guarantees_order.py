@@ -15,6 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from spanledger_ingest.service import Service, build_service
 from spanledger_ingest.settings import IngestConfig, ServerConfig, Settings, StoreConfig
 
+pytestmark = pytest.mark.timeout(1800)  # for the full length on a busy machine
+
 CORPUS = sorted((Path(__file__).parents[1] / "data" / "corpus").glob("*.binpb"))
 NOW = 1_790_000_000 * 10**9
 SHORT = os.environ.get("SPANLEDGER_FULL") != "1"
