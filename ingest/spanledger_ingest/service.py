@@ -80,7 +80,7 @@ class Service:
         self._jobs.start()
         self._running = True
         if not self._authenticator.required:
-            _log.warning("no API key exists: whoever is on this machine may send and read everything")
+            _log.info("no API key exists: whoever is on this machine may send and read everything")
 
     def stop(self) -> None:
         """Take nothing new, store what was acknowledged, release the data directory."""
