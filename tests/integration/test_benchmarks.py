@@ -28,3 +28,8 @@ def test_query_benchmark_runs() -> None:
     times = run("query", "--calls", "500", "1000", "--rounds", "1")
     assert list(times) == ["500", "1000"]
     assert all(set(windows) == {"24 h", "30 d"} for windows in times["1000"].values())
+
+
+def test_commit_benchmark_runs() -> None:
+    costs = run("commit", "--stored", "0", "40000")
+    assert list(costs) == ["0", "40000"]
