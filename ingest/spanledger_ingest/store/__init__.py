@@ -6,5 +6,17 @@ from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation
 from spanledger_ingest.store._store import DuckDBStore
+from spanledger_ingest.store._twin import SchemaTwin
+from spanledger_ingest.store._twin_tables import SETTINGS
 
-__all__ = ["Cancellation", "DatabaseConfig", "DuckDBStore", "Expiry", "Inspection", "JobState", "inspect"]
+__all__ = [
+    "SETTINGS",
+    "Cancellation",
+    "DatabaseConfig",
+    "DuckDBStore",
+    "Expiry",
+    "Inspection",
+    "JobState",
+    "SchemaTwin",
+    "inspect",
+]
