@@ -101,7 +101,7 @@ def measure(folder: Path, batches: int, scratch: Path, connections: int) -> Repo
     data = scratch / "data"
     spans = batches * _payload.SPANS_PER_BATCH
     command = [str(Path(sys.executable).parent / "spanledger"), "serve", "--data", str(data), "--port", "0"]
-    with running([*command, "--grpc-port", "0"], scratch / "spanledger.log") as server:
+    with running([*command, "--grpc-port", "0", "--pg-port", "0"], scratch / "spanledger.log") as server:
         port = _port(server)
         idle, cpu = server.rss_mib(peak=False), server.cpu_seconds()
         started, sent = send(f"http://127.0.0.1:{port}/v1/traces", folder, batches, connections)

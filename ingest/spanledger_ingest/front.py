@@ -1,4 +1,4 @@
-"""Both listeners, HTTP and gRPC, on one event loop in one thread."""
+"""All listeners, HTTP, gRPC and the PostgreSQL wire, on one event loop in one thread."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from spanledger_ingest.errors import PortError
+from spanledger_ingest.pgwire import PgServer
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.wrong_port import OtlpHttpProtocol
 from spanledger_ingest.tls import Tls
@@ -26,10 +27,19 @@ class Front:
         grpc_receiver: answers gRPC.
         host: address to listen on.
         port: for HTTP; 0 for any free one.
-        tls: encrypts HTTP; the gRPC receiver has its own.
+        tls: encrypts HTTP; the others have their own.
+        pg: answers PostgreSQL clients.
     """
 
-    def __init__(self, app: ASGIApp, grpc_receiver: GrpcReceiver, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        grpc_receiver: GrpcReceiver,
+        host: str,
+        port: int,
+        tls: Tls | None = None,
+        pg: PgServer | None = None,
+    ) -> None:
         config = uvicorn.Config(
             app,
             http=OtlpHttpProtocol,
@@ -44,6 +54,7 @@ class Front:
         self.scheme = "http" if tls is None else "https"
         self._http = uvicorn.Server(config)
         self._grpc = grpc_receiver
+        self._pg = pg
         self._host = host
         self._wanted_port = port
         self._loop = asyncio.new_event_loop() if (factory := config.get_loop_factory()) is None else factory()
@@ -51,19 +62,24 @@ class Front:
         self._serving: Any = None
         self.http_port = 0
         self.grpc_port = 0
+        self.pg_port = 0
 
     def start(self) -> None:
-        """Listen on both ports.
+        """Listen on every port.
 
         Raises:
-            PortError: one of them cannot be had; the other is closed again.
+            PortError: one of them cannot be had; the others are closed again.
         """
         listener = _listen(self._host, self._wanted_port)
         self.http_port = listener.getsockname()[1]
         self._thread.start()
         try:
             self.grpc_port = self._run(self._grpc.start())
+            if self._pg is not None:
+                self.pg_port = self._run(self._pg.start())
         except PortError:
+            if self.grpc_port:
+                self._run(self._grpc.stop(0))
             listener.close()
             self._end_loop()
             raise
@@ -74,6 +90,8 @@ class Front:
         if self._serving is None:
             return
         self._http.should_exit = True
+        if self._pg is not None:
+            self._run(self._pg.stop())
         self._run(self._grpc.stop(_STOP_SECONDS))
         self._serving.result(2 * _STOP_SECONDS)
         self._serving = None

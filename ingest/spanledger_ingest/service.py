@@ -27,6 +27,7 @@ from spanledger_ingest.jobs import Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
+from spanledger_ingest.pgwire import PgServer
 from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read_request
 from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.receiver.grpc import GrpcReceiver
@@ -104,7 +105,8 @@ class Service:
     def listeners(self) -> list[str]:
         """Return a ``protocol host:port`` line for each port."""
         front = self._front
-        return [f"{front.scheme} {front.address(front.http_port)}", f"grpc {front.address(front.grpc_port)}"]
+        ports = {front.scheme: front.http_port, "grpc": front.grpc_port, "pg": front.pg_port}
+        return [f"{protocol} {front.address(port)}" for protocol, port in ports.items()]
 
 
 def build_service(settings: Settings) -> Service:
@@ -148,6 +150,9 @@ def build_service(settings: Settings) -> Service:
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
     )
+    server, audit = settings.server, Audit(guard.state)
+    context = None if tls is None else tls.context()
+    pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
     app = build_app(
         store,
         stats=intake.stats,
@@ -155,15 +160,15 @@ def build_service(settings: Settings) -> Service:
         explain=prices.explain,
         authenticate=api_door(guard.authenticator),
         repricing=Repricing(store, settle, prices.price),
-        audit=Audit(guard.state),
-        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter),
+        audit=audit,
+        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, pg.metrics),
     )
-    server = settings.server
     credentials = None if tls is None else tls.grpc_credentials()
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
-    front = Front(app, grpc_receiver, server.host, server.port, tls)
+    front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
     def release() -> None:
+        pg.close()
         journal.close()
         store.close()
         guard.close()

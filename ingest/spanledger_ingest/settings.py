@@ -17,6 +17,7 @@ from spanledger_ingest.secret import Secret
 
 DEFAULT_FILE = Path("spanledger.toml")
 DEFAULT_DATA = Path("spanledger-data")
+DEFAULT_PG_PORT = 5433
 ENV_PREFIX = "SPANLEDGER_"
 
 MIB = 1024 * 1024
@@ -37,6 +38,14 @@ class ServerConfig:
     host: str = _setting("127.0.0.1", "Address to listen on; beyond loopback only once there is an API key or issuer.")
     port: int = _setting(4318, "OTLP/HTTP, REST API and health; 0 is any free port.")
     grpc_port: int = _setting(4317, "OTLP/gRPC; 0 is any free port.")
+    pg_port: int = _setting(
+        DEFAULT_PG_PORT, "SQL for PostgreSQL clients; 0 is any free port, as is this default where server.port is 0."
+    )
+
+    @property
+    def wire_port(self) -> int:
+        """The port for PostgreSQL clients: who lets HTTP take any free port does not want a fixed one there."""
+        return 0 if self.port == 0 and self.pg_port == DEFAULT_PG_PORT else self.pg_port
 
 
 @dataclass(frozen=True, slots=True)

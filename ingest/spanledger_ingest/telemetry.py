@@ -22,9 +22,14 @@ _STARTED: Final = time.time()
 
 
 def service_metrics(
-    store: DuckDBStore, jobs: Jobs, retention: Retention, authenticator: Authenticator, limiter: Limiter
+    store: DuckDBStore,
+    jobs: Jobs,
+    retention: Retention,
+    authenticator: Authenticator,
+    limiter: Limiter,
+    more: Callable[[], Iterable[Metric]] = tuple,
 ) -> Callable[[], Iterable[Metric]]:
-    """Return what yields the metrics of these parts and of the process."""
+    """Return what yields the metrics of these parts, and of the process."""
 
     def metrics() -> Iterator[Metric]:
         yield from _store_metrics(store)
@@ -32,6 +37,7 @@ def service_metrics(
         deleted = [({"table": table}, number) for table, number in retention.deleted.items()]
         yield Metric("spanledger_retention_deleted_rows_total", "counter", "Rows deleted for their age.", deleted)
         yield from _tenant_metrics(authenticator, limiter)
+        yield from more()
         yield from _process_metrics()
 
     return metrics

@@ -55,6 +55,16 @@ class Tls:
             options |= {"ssl_ca_certs": str(self.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
         return options
 
+    def context(self) -> ssl.SSLContext:
+        """Return the same for a server that begins encryption itself."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.cert, self.key)
+        if self.client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.client_ca)
+        return context
+
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """Return the same for a gRPC server."""
         client_ca = None if self.client_ca is None else self.client_ca.read_bytes()

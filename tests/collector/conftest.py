@@ -104,6 +104,7 @@ class Spanledger(Program):
         program = str(Path(sys.executable).parent / "spanledger")
         command = [program, "serve", "--data", str(folder / "data")]
         command += ["--port", self.http.rpartition(":")[2], "--grpc-port", self.grpc.rpartition(":")[2]]
+        command += ["--pg-port", "0"]
         env = {"SPANLEDGER_CONTENT_POLICY": "full", "SPANLEDGER_INGEST_COMMIT_SECONDS": "0.2"}
         super().__init__(command, folder / "service.log", env, f"{self.http}/readyz")
 

@@ -70,7 +70,7 @@ class Server:
     def start(self, *, until: str = "/readyz") -> float:
         """Start and wait until it takes spans, or answers another path with success; return the seconds it took."""
         began = time.monotonic()
-        command = [str(PROGRAM), "serve", "--data", str(self.data), "--grpc-port", "0"]
+        command = [str(PROGRAM), "serve", "--data", str(self.data), "--grpc-port", "0", "--pg-port", "0"]
         command += ["--port", str(self.wanted_port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

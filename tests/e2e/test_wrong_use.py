@@ -37,7 +37,7 @@ def serve(data: Path, *words: object) -> tuple[int, str]:
 def test_http_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        code, text = said("serve", "--data", tmp_path, "--port", port, "--grpc-port", "0")
+        code, text = said("serve", "--data", tmp_path, "--port", port, "--grpc-port", "0", "--pg-port", "0")
     assert code == 1
     assert text.splitlines()[-1] == (
         f"spanledger: cannot listen on 127.0.0.1:{port} for HTTP: Address already in use: "

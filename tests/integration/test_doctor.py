@@ -111,7 +111,7 @@ def test_ports_that_are_taken(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         config.write_text(config.read_text().replace("grpc_port = 0", f"grpc_port = {port}"))
-        free, taken = of(config, "ports")
+        free, taken, _ = of(config, "ports")
     assert (free.state, taken.state) == ("ok", "fail")
     assert f"is taken by process {os.getpid()}" in taken.text
     assert of(config, "ports")[1].text == f"server.grpc_port {port} is free"

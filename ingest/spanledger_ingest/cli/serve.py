@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="H", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, metavar="N", help="OTLP/HTTP and REST (default 4318, 0 = any free port)")
     parser.add_argument("--grpc-port", type=int, metavar="N", help="OTLP/gRPC (default 4317, 0 = any free port)")
+    parser.add_argument("--pg-port", type=int, metavar="N", help="PostgreSQL wire (default 5433, 0 = any free port)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +25,12 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(
         options.config,
         {
-            "server": {"host": options.host, "port": options.port, "grpc_port": options.grpc_port},
+            "server": {
+                "host": options.host,
+                "port": options.port,
+                "grpc_port": options.grpc_port,
+                "pg_port": options.pg_port,
+            },
             "store": {"data": options.data},
         },
     )

@@ -23,7 +23,7 @@ _PROC: Final = Path("/proc")
 def ports(settings: Settings, process: int | None) -> Iterator[Finding]:
     """Find out whether the ports are free, or who has them; ``process`` is the service that runs on the data."""
     server = settings.server
-    for name, port in (("port", server.port), ("grpc_port", server.grpc_port)):
+    for name, port in (("port", server.port), ("grpc_port", server.grpc_port), ("pg_port", server.wire_port)):
         if port == 0:
             yield ok("ports", f"server.{name} is any free port")
         elif _is_free(server.host, port):

@@ -13,10 +13,9 @@ def binary_numeric(value: Decimal | int) -> bytes:
     sign, digits, exponent = Decimal(value).as_tuple()
     if not isinstance(exponent, int):
         return struct.pack("!hhHh", 0, 0, _NAN, 0)
-    text = "".join(map(str, digits)) + "0" * max(exponent, 0)
     places = max(-exponent, 0)
-    whole = text[: len(text) - places].lstrip("0")
-    part = text[len(text) - places :].rjust(places, "0") if places else ""
+    text = ("".join(map(str, digits)) + "0" * max(exponent, 0)).rjust(places, "0")
+    whole, part = text[: len(text) - places].lstrip("0"), text[len(text) - places :]
     whole = whole.rjust(-(-len(whole) // 4) * 4, "0")
     part = part.ljust(-(-len(part) // 4) * 4, "0")
     groups = [int((whole + part)[at : at + 4]) for at in range(0, len(whole) + len(part), 4)]

@@ -120,8 +120,8 @@ def _far_time(value: int, suffix: str) -> bytes:
     if not _FIRST_US <= value <= _LAST_US:
         raise ValueError("a time before the year 1 or after 9999")
     near: Column = pa.array([value]).cast(pa.timestamp("us"))
-    found: Any = pc.strftime(near, format=f"%Y-%m-%d %H:%M:%S{suffix}").to_pylist()
-    return str(found[0]).encode()
+    text: Any = pc.strftime(near, format=f"%Y-%m-%d %H:%M:%S{suffix}")
+    return str(text.to_pylist()[0]).encode()
 
 
 def _binary_times(values: Column) -> list[Cell]:

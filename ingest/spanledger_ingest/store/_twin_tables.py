@@ -91,8 +91,8 @@ def twin_tables() -> Iterator[TwinTable]:
         "pg_type",
         "oid BIGINT, typname VARCHAR, typnamespace BIGINT, typowner BIGINT, typlen INTEGER, typtype VARCHAR,"
         " typcategory VARCHAR, typrelid BIGINT, typelem BIGINT, typarray BIGINT, typbasetype BIGINT, typtypmod INTEGER,"
-        " typnotnull BOOLEAN",
-        [(oid, name, 11, 10, size, "b", category, 0, 0, 0, 0, -1, False) for oid, name, size, category in _TYPES],
+        " typnotnull BOOLEAN, typcollation BIGINT",
+        [(oid, name, 11, 10, size, "b", category, 0, 0, 0, 0, -1, False, 0) for oid, name, size, category in _TYPES],
     )
     yield TwinTable(
         "pg_views",
@@ -101,8 +101,9 @@ def twin_tables() -> Iterator[TwinTable]:
     )
     yield TwinTable(
         "pg_database",
-        "oid BIGINT, datname VARCHAR, datdba BIGINT, encoding INTEGER, datallowconn BOOLEAN, datistemplate BOOLEAN",
-        [(1, DATABASE, 10, 6, True, False)],
+        "oid BIGINT, datname VARCHAR, datdba BIGINT, encoding INTEGER, datallowconn BOOLEAN, datistemplate BOOLEAN,"
+        " datcollate VARCHAR, datctype VARCHAR, daticulocale VARCHAR, datlocprovider VARCHAR, datacl VARCHAR[]",
+        [(1, DATABASE, 10, 6, True, False, "C", "C", None, "c", None)],
     )
     yield TwinTable(
         "pg_roles",
@@ -132,7 +133,7 @@ _EMPTY: Final = {
     "pg_range": "rngtypid BIGINT, rngsubtype BIGINT",
     "pg_am": "oid BIGINT, amname VARCHAR",
     "pg_inherits": "inhrelid BIGINT, inhparent BIGINT",
-    "pg_collation": "oid BIGINT, collname VARCHAR",
+    "pg_collation": "oid BIGINT, collname VARCHAR, collnamespace BIGINT",
     "pg_stat_user_tables": "schemaname VARCHAR, relname VARCHAR, n_live_tup BIGINT",
 }
 
@@ -160,9 +161,17 @@ def _classes(oids: dict[str, int]) -> TwinTable:
         "pg_class",
         "oid BIGINT, relname VARCHAR, relnamespace BIGINT, reltype BIGINT, relowner BIGINT, relam BIGINT,"
         " relkind VARCHAR, reltuples DOUBLE, relhasindex BOOLEAN, relpersistence VARCHAR, relispartition BOOLEAN,"
-        " relacl VARCHAR",
-        [(oid, name, PUBLIC_OID, 0, 10, 0, "v", -1, False, "p", False, None) for name, oid in oids.items()],
+        " relacl VARCHAR, relchecks INTEGER, relhasrules BOOLEAN, relhastriggers BOOLEAN, relrowsecurity BOOLEAN,"
+        " relforcerowsecurity BOOLEAN, reltablespace BIGINT, reloftype BIGINT, relreplident VARCHAR,"
+        " reltoastrelid BIGINT, reloptions VARCHAR",
+        [(oid, name, *_PLAIN_VIEW) for name, oid in oids.items()],
     )
+
+
+_PLAIN_VIEW: Final[tuple[Value, ...]] = (
+    PUBLIC_OID, 0, 10, 0, "v", -1, False, "p", False, None, 0, False, False, False, False, 0, 0, "n", 0, None,
+)  # fmt: skip
+"""What ``pg_class`` says of each view beside its OID and name."""
 
 
 def _attributes(oids: dict[str, int]) -> TwinTable:
