@@ -130,7 +130,7 @@ def test_a_running_service(config: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert "store" not in found, "it is in use"
         grpc = int(dict(line.split(" ", 1) for line in service.listeners())["grpc"].rpartition(":")[2])
         config.write_text(config.read_text().replace("grpc_port = 0", f"grpc_port = {grpc}"))
-        assert states(config, "ports") == "ok ok"
+        assert states(config, "ports") == "ok ok ok"
         assert states(config, "service") == "warn", "it does not listen where we asked"
     finally:
         service.stop()
