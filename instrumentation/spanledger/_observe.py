@@ -7,9 +7,8 @@ A provider is a mapping here: names of ours to paths in its usage object. Only f
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from enum import Enum
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry import trace
 
@@ -95,21 +94,13 @@ def openai(item: Any) -> dict[str, Any]:
     return facts | ({semconv.FINISH_REASONS: reasons} if reasons else {})
 
 
-class Form(Enum):
-    """How an answer comes back."""
+Form = Literal["plain", "raw", "parsed", "stream"]
+"""How an answer comes back: ``raw`` is not parsed yet, of a ``parsed`` one the text becomes an object, too."""
 
-    PLAIN = "plain"
-    RAW = "raw"
-    """Not yet parsed."""
-    PARSED = "parsed"
-    """Its text is parsed into an object of the application."""
-    STREAM = "stream"
-
-
-READERS: Mapping[tuple[str, Form], Callable[[Any], dict[str, Any]]] = {
-    **{("anthropic", form): anthropic for form in (Form.PLAIN, Form.RAW, Form.STREAM)},
-    **{("groq", form): groq for form in (Form.PLAIN, Form.RAW, Form.STREAM)},
-    **{("openai", form): openai for form in (Form.RAW, Form.PARSED)},
+READERS: Mapping[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
+    **{("anthropic", form): anthropic for form in ("plain", "raw", "stream")},
+    **{("groq", form): groq for form in ("plain", "raw", "stream")},
+    **{("openai", form): openai for form in ("raw", "parsed")},
 }
 
 
@@ -125,7 +116,7 @@ def observer(sdk: str, span: Any, form: Form, *, started: float | None = None) -
     read = READERS.get((sdk, form))
     if read is None:
         return None
-    if form is not Form.STREAM:
+    if form != "stream":
         return Observer(span, read)
     return (Keeper if sdk == "groq" else Observer)(span, read, started)
 

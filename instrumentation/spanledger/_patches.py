@@ -6,9 +6,12 @@ from typing import Any
 
 import wrapt
 
+from spanledger._guard import shielded
 from spanledger._libraries import PROXY
+from spanledger._observe import answer_of
 from spanledger.settings import default_environment
 
+_GUARD = shielded("reading an answer")
 _STAINLESS = frozenset({"openai", "anthropic", "groq"})
 
 
@@ -61,7 +64,7 @@ def _read_raw_answers_for_the_instrumentor() -> None:
 
 def _with_the_answer(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """In place of ``_set_response_properties(invocation, result, capture_content)``."""
-    from spanledger._observe import answer_of  # noqa: PLC0415  # loaded with the SDK
-
     invocation, result, *rest = args
-    return wrapped(invocation, answer_of(result) if hasattr(result, "parse") else result, *rest, **kwargs)
+    with _GUARD:  # its usage may be anything, and the instrumentor would raise
+        wrapped(invocation, answer_of(result) if hasattr(result, "parse") else result, *rest, **kwargs)
+    return invocation

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import urlsplit
 
 import wrapt
 
@@ -77,7 +78,9 @@ class _Request:
         if outer is None or self._raw or options.url not in _STREAMED_PATHS or not isinstance(body, Mapping):
             return {}
         base = str(client.base_url)
-        if base in _refusing or not runtime.settings.include_usage or not _lacks_usage(body, options.extra_json):
+        if not runtime.settings.include_usage or base in _refusing or _tells_unasked(base):
+            return {}
+        if not _lacks_usage(body, options.extra_json):
             return {}
         self._base = base
         outer.append(True)
@@ -85,8 +88,9 @@ class _Request:
 
     def _reading_before_parsing(self, options: Any) -> dict[str, Any]:
         """Where the SDK parses the answer's text, too: it may not be what was asked for, but it has been paid."""
-        parse, observing = options.post_parser, observer(self._sdk, self._span, Form.PARSED)
-        if observing is None or not callable(parse):
+        parse = options.post_parser
+        observing = observer(self._sdk, self._span, "parsed") if callable(parse) else None
+        if observing is None:
             return {}
 
         def read_and_parse(answer: Any) -> Any:
@@ -112,7 +116,7 @@ class _Request:
         if self._span is None or self._raw == "stream" or (self._raw and self._streamed):
             return result
         with shielded("observing a response"):
-            form = Form.STREAM if self._streamed else Form.RAW if self._raw else Form.PLAIN
+            form: Form = "stream" if self._streamed else "raw" if self._raw else "plain"
             observing = observer(self._sdk, self._span, form, started=self._started)
             if observing is None:
                 return result
@@ -201,13 +205,18 @@ class _UsageHider:
             item.model_fields_set.discard("usage")  # `"usage": null` is on the wire only because we asked
         elif not item.choices:
             return Verdict.HIDE
-        for choice in item.choices:
+        for choice in item.choices or ():
             if choice.finish_reason:
                 self._open -= 1
         return Verdict.PASS if self._open > 0 or not item.choices else Verdict.LAST
 
     def ended(self) -> None:
         """Nothing to do."""
+
+
+def _tells_unasked(base: str) -> bool:
+    """Whether a server sends the usage chunk to everybody, so that the caller expects to see it."""
+    return (urlsplit(base).hostname or "").endswith("openrouter.ai")
 
 
 def _lacks_usage(body: Mapping[str, Any], extra: Mapping[str, Any] | None) -> bool:

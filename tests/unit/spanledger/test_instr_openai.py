@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import importlib
+import json
 import threading
 import warnings
 from collections.abc import Iterator
@@ -282,6 +284,48 @@ def test_a_raw_answer_that_cannot_be_parsed_fails_where_it_is_parsed(
     assert said["gen_ai.usage.cost.amount"] == COST
     assert said["gen_ai.usage.output_tokens"] == 17
     assert caplog.records == []
+
+
+def test_an_answer_of_any_shape_reaches_the_caller(
+    kit: SpanledgerTestKit, client: openai.OpenAI, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "reraise", False)
+    provider.failures.append((200, {"id": "x", "choices": [], "usage": "many", "model": "gpt-4o"}))
+    assert client.chat.completions.create(model="gpt-4o", messages=MESSAGES).id == "x"
+    assert only(kit)["gen_ai.response.id"] == "x"
+
+
+def usage_asked(base_url: str, *chunks: dict[str, Any]) -> tuple[bool, list[Any]]:
+    """Whether a server at ``base_url`` is asked for usage, and what of its ``chunks`` the caller sees."""
+    asked: list[bool] = []
+    httpx: Any = importlib.import_module("httpx" if openai.__version__ < "3" else "httpx2")
+
+    def serve(request: Any) -> Any:
+        asked.append("stream_options" in json.loads(request.content))
+        text = "".join(f"data: {json.dumps(CHUNK | chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+
+    http = httpx.Client(transport=httpx.MockTransport(serve))
+    with openai.OpenAI(base_url=base_url, api_key="k", http_client=http) as client:
+        stream = client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)
+        return asked == [True], [chunk.usage for chunk in stream]
+
+
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o", "choices": []}
+LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+USAGE = {"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+
+
+def test_a_server_that_tells_its_usage_unasked_is_left_alone(kit: SpanledgerTestKit) -> None:
+    assert usage_asked("https://openrouter.ai/api/v1", LAST, USAGE)[0] is False
+    assert len(usage_asked("https://openrouter.ai/api/v1", LAST, USAGE)[1]) == 2
+    assert usage_asked("https://api.openai.com/v1", LAST, USAGE) == (True, [None])
+    assert [(span.attributes or {})["gen_ai.usage.output_tokens"] for span in kit.spans] == [1, 1, 1]
+
+
+def test_chunks_without_choices_are_passed_on(kit: SpanledgerTestKit) -> None:
+    assert usage_asked("https://proxy.example/v1", {"choices": None}, LAST, USAGE) == (True, [None, None])
+    assert only(kit)["gen_ai.usage.output_tokens"] == 1
 
 
 def test_a_client_that_was_used_before_we_came_is_asked_for_usage_too(run_python: Any, provider: Any) -> None:
