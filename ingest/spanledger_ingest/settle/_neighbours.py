@@ -14,14 +14,14 @@ from spanledger_analytics.ports import CallKeys
 from spanledger_analytics.records import CallFacts, Span
 from spanledger_ingest.settle._beside import first_word_ns, may_be_inner, may_be_one, may_be_outer
 from spanledger_ingest.settle._keys import linking_traces, related_keys
-from spanledger_ingest.settle._same import SECOND_NS
 
 _Trace = tuple[str, str]
 _Moment = tuple[str, str | None, int]
-"""Owner, service and second."""
+"""Owner, service and tenth of a second."""
 
-_MOMENTS = 4_096
-_PER_MOMENT = 256
+_MOMENT_NS = 100_000_000
+_PER_MOMENT = 64
+_CALLS = 16_384
 _TRACES = 16_384
 _PARTNERS = 32
 _COMPANY = 512
@@ -32,8 +32,8 @@ class Neighbours:
     """Names what to ask the store for, like :func:`related_keys`, and remembers. For one writer thread."""
 
     def __init__(self) -> None:
-        self._inners: OrderedDict[_Moment, list[CallFacts]] = OrderedDict()
-        self._outers: OrderedDict[_Moment, list[CallFacts]] = OrderedDict()
+        self._inners = _Memory()
+        self._outers = _Memory()
         self._partners: OrderedDict[_Trace, set[_Trace]] = OrderedDict()
 
     def related_keys(self, spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
@@ -58,15 +58,15 @@ class Neighbours:
 
     def _remember(self, one: CallFacts) -> None:
         if may_be_inner(one):
-            for other in _near(self._outers, one):
+            for other in self._outers.near(one):
                 if may_be_one(one, other):
                     self._note(one, other)
-            _keep(self._inners, one)
+            self._inners.keep(one)
         if may_be_outer(one):
-            for other in _near(self._inners, one):
+            for other in self._inners.near(one):
                 if may_be_one(other, one):
                     self._note(one, other)
-            _keep(self._outers, one)
+            self._outers.keep(one)
 
     def _note(self, one: CallFacts, other: CallFacts) -> None:
         first, second = (one.owner, one.trace_id), (other.owner, other.trace_id)
@@ -79,22 +79,32 @@ class Neighbours:
 
 
 def _moments(facts: CallFacts) -> set[int]:
-    """Return the seconds in which the call ended and began to answer."""
+    """Return the moments in which the call ended and began to answer."""
     heard_ns = first_word_ns(facts)
-    return {moment // SECOND_NS for moment in (facts.end_ns, heard_ns) if moment is not None}
+    return {moment // _MOMENT_NS for moment in (facts.end_ns, heard_ns) if moment is not None}
 
 
-def _near(memory: OrderedDict[_Moment, list[CallFacts]], facts: CallFacts) -> Iterable[CallFacts]:
-    if not memory:
-        return
-    for second in {moment + step for moment in _moments(facts) for step in (-1, 0, 1)}:
-        yield from memory.get((facts.owner, facts.service_name, second), ())
+class _Memory:
+    """Calls by service and moment, the oldest moments forgotten first."""
 
+    def __init__(self) -> None:
+        self._calls: OrderedDict[_Moment, list[CallFacts]] = OrderedDict()
+        self._size = 0
 
-def _keep(memory: OrderedDict[_Moment, list[CallFacts]], facts: CallFacts) -> None:
-    for second in _moments(facts):
-        kept = memory.setdefault((facts.owner, facts.service_name, second), [])
-        if len(kept) < _PER_MOMENT:
-            kept.append(facts)
-    while len(memory) > _MOMENTS:
-        memory.popitem(last=False)
+    def near(self, facts: CallFacts) -> Iterable[CallFacts]:
+        """Yield what ended, or began to answer, in the same moment or the next to it; some twice."""
+        if not self._calls:
+            return
+        for moment in {moment + step for moment in _moments(facts) for step in (-1, 0, 1)}:
+            yield from self._calls.get((facts.owner, facts.service_name, moment), ())
+
+    def keep(self, facts: CallFacts) -> None:
+        """Remember a call."""
+        for moment in _moments(facts):
+            kept = self._calls.setdefault((facts.owner, facts.service_name, moment), [])
+            if len(kept) < _PER_MOMENT:
+                kept.append(facts)
+                self._size += 1
+        while self._size > _CALLS:
+            _, forgotten = self._calls.popitem(last=False)
+            self._size -= len(forgotten)
