@@ -15,6 +15,7 @@ from spanledger_ingest.api._auth import Authenticate, declared_scope, dev_mode
 from spanledger_ingest.api._content import audit_routes, content_routes
 from spanledger_ingest.api._docs import docs_routes
 from spanledger_ingest.api._headers import SecurityHeaders
+from spanledger_ingest.api._jaeger import jaeger_routes
 from spanledger_ingest.api._ledger import ledger_routes
 from spanledger_ingest.api._operations import operations_routes
 from spanledger_ingest.api._params import SqlReader
@@ -86,6 +87,7 @@ def build_app(
         _include(app, router, "/api/v1")
     if repricing is not None:
         _include(app, reprice_routes(repricing), "/api/v1")
+    _include(app, jaeger_routes(store))
     if audit is not None:
         _include(app, audit_routes(audit), "/api/v1")
     _include(app, operations_routes(stats, metrics))

@@ -1,10 +1,10 @@
 """Query parameters: names that do not exist are refused, because a misspelt filter would silently show everything."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import pyarrow as pa
 from fastapi import Path
@@ -51,10 +51,12 @@ class SqlReader(Protocol):
         max_rows: int,
         timeout_s: float,
         permit: Callable[[frozenset[str]], None],
+        values: Sequence[Any] = (),
     ) -> pa.Table:
         """Return the result of one SELECT over the public views, limited to the rows of ``owner_scope``.
 
-        ``permit`` is called with the views that it reads before it does; what it raises is passed on.
+        ``permit`` is called with the views that it reads before it does; what it raises is passed on. ``values`` are
+        bound as ``$1`` and so on.
         """
         ...
 
