@@ -43,6 +43,12 @@ def unquoted(value: Any) -> str | None:
     return text(value)
 
 
+def model(value: Any) -> str | None:
+    """The name of a model; ``unknown`` is none."""
+    name = text(value)
+    return None if name == "unknown" else name
+
+
 def count(value: Any) -> int | None:
     """A number of tokens: a whole number >= 0, also as ``17.0`` or ``"17"``; a bool is not a number."""
     kind = type(value)

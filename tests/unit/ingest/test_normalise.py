@@ -377,6 +377,12 @@ def test_a_reader_who_leaves_aborts_the_stream_and_fails_nobody() -> None:
     assert (broken.status, broken.error_type, broken.finish_reason) == ("error", "httpx.ReadError", "error")
 
 
+def test_an_unknown_model_is_no_model() -> None:
+    unknown = {"gen_ai.request.model": "unknown", "gen_ai.response.model": "unknown"}
+    found = facts(chat(**unknown | {"traceloop.association.properties.ls_model_name": "llama3.2"}))
+    assert (found.request_model, found.response_model) == ("llama3.2", None)
+
+
 def test_a_reranker_names_one_model() -> None:
     found = facts({"openinference.span.kind": "RERANKER", "reranker.model_name": "rerank-v3.5"})
     assert (found.operation, found.request_model, found.response_model) == ("rerank", "rerank-v3.5", "rerank-v3.5")
