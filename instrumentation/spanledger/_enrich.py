@@ -84,8 +84,8 @@ class EnrichingExporter(SpanExporter):
         return _copy(span, attributes, events, apply_to_status(status, self._content))
 
     def _add_cost(self, attributes: dict[str, Any], facts: Facts, at: int) -> None:
-        if not facts.has_usage or semconv.COST_AMOUNT in attributes:
-            return
+        if not facts.has_usage or semconv.COST_AMOUNT in attributes or semconv.STREAM_ABORTED in attributes:
+            return  # what an abandoned stream says of its usage may be a placeholder
         with shielded("pricing a call"):
             amount = self._cost(facts, at)
             if amount is not None:

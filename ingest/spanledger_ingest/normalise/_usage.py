@@ -6,6 +6,9 @@ from spanledger_analytics.records import Attributes, Usage, UsageSource
 from spanledger_ingest.normalise._dialects import Dialect
 
 _GOOGLE = ("gcp.gemini", "gcp.vertex_ai")
+_COUNTING_FROM_THE_START = ("anthropic", *_GOOGLE)
+"""Their streams carry counts before the end, so what an abandoned one says of the output is a placeholder or a part.
+The others send usage with the last chunk: where it is there, the answer is complete."""
 
 
 def usage_of(found: dict[str, Any], provider: str | None, dialect: Dialect) -> Usage:
@@ -20,7 +23,10 @@ def usage_of(found: dict[str, Any], provider: str | None, dialect: Dialect) -> U
         return Usage()
     reading, writing = found.get("cache_read"), found.get("cache_write")
     total_input = _with_cache(_input(found), (reading or 0) + (writing or 0), provider, dialect)
-    output, reasoning = _with_reasoning(found, total_input, provider)
+    if "aborted" in found and provider in _COUNTING_FROM_THE_START:
+        output, reasoning = None, None
+    else:
+        output, reasoning = _with_reasoning(found, total_input, provider)
     hour = found.get("cache_write_1h")
     return Usage(
         input=total_input,

@@ -173,3 +173,12 @@ def test_tier_and_batch() -> None:
     assert facts(chat(**{"anthropic.response.service_tier": "batch"})).batch
     assert facts(chat(**{"spanledger.batch": "true"})).batch
     assert not facts(chat()).batch
+
+
+def test_the_output_of_an_abandoned_stream_is_unknown() -> None:
+    """Anthropic opens a stream with the input and a placeholder of one output token; the rest comes with its end."""
+    left = chat(**tokens(input_tokens=1024, output_tokens=1), **{"spanledger.stream.aborted": True})
+    begun = left | {"gen_ai.provider.name": "anthropic"}
+    assert (facts(begun).usage.input, facts(begun).usage.output) == (1024, None)
+    assert facts(begun | {"spanledger.stream.aborted": False}).usage.output == 1
+    assert facts(left).usage.output == 1  # OpenAI sends its usage last: who has it has read the whole answer
