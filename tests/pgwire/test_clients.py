@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -357,5 +359,13 @@ def test_encrypted(open_site: Callable[..., Site], tmp_path: Path) -> None:
                 await connection.close()
 
             asyncio.run(run())
+            with socket.create_connection(("127.0.0.1", site.port), 20) as client:
+                # What follows the request unencrypted is never taken for encrypted.
+                client.sendall(struct.pack("!ii", 8, 80877103) + struct.pack("!ii", 9, 3 << 16) + b"\0")
+                said = b""
+                while part := client.recv(1000):
+                    said += part
+            assert said.startswith(b"SE")
+            assert b"08P01" in said
         finally:
             site.service.stop()

@@ -16,6 +16,8 @@ from spanledger_ingest.errors import PortError
 from spanledger_ingest.pgwire import Limits, PgServer
 from spanledger_ingest.store import DuckDBStore
 
+OPEN = "spanledger_pg_connections"
+
 
 @contextmanager
 def serving(data: Path, limits: Limits) -> Iterator[PgServer]:
@@ -75,6 +77,18 @@ def test_a_statement_that_takes_too_long(tmp_path: Path) -> None:
         with pytest.raises(psycopg.errors.QueryCanceled, match="longer than"):
             connection.execute("SELECT count(*) FROM range(1000000), range(1000000)")
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    with serving(tmp_path, Limits(stall_seconds=0.2)) as server:
+        connection = connect(server)
+        text = "x" * 400  # more in all than the buffers of two sockets take
+        connection.pgconn.send_query(f"SELECT range, '{text}' || range FROM range(90000)".encode())  # noqa: S608 - as above
+        connection.pgconn.flush()
+        with connect(server, "b") as other:
+            while any(value > 1 for metric in server.metrics() if metric.name == OPEN for _, value in metric.samples):
+                assert other.execute("SELECT 1").fetchone() == (1,)
+        connection.close()
 
 
 def test_more_rows_than_allowed_are_no_answer(tmp_path: Path) -> None:

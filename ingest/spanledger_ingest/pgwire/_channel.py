@@ -1,6 +1,7 @@
 """One TCP connection: bytes in and out, with back-pressure both ways, encryption, and word of the client leaving."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -16,10 +17,11 @@ def _nothing() -> None:
 
 
 class Channel(asyncio.Protocol):
-    """A connection. ``serve`` is run as a task once it is made."""
+    """A connection. ``serve`` is run as a task once it is made; who reads nothing for ``stall_seconds`` is cut off."""
 
-    def __init__(self, serve: Callable[["Channel"], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, serve: Callable[["Channel"], Coroutine[Any, Any, None]], stall_seconds: float) -> None:
         self._serve = serve
+        self._stall_seconds = stall_seconds
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._received = bytearray()
@@ -35,6 +37,8 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to serve."""
         self._transport = transport
+        # Peers that vanished would keep their places for ever.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.task = self._loop.create_task(self._serve(self))
 
     def data_received(self, data: bytes) -> None:
@@ -93,12 +97,19 @@ class Channel(asyncio.Protocol):
         """Send, and wait while the client does not keep up.
 
         Raises:
-            GoneError: the client left.
+            GoneError: the client left, or has not kept up for too long.
         """
         if self.gone:
             raise GoneError("the client has left")
         self._transport.write(data)
-        await self._writable.wait()
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                await self._writable.wait()
+        except TimeoutError:
+            self.abort()
+            raise GoneError("the client reads nothing") from None
 
     async def encrypt(self, context: ssl.SSLContext) -> None:
         """Go on under TLS.

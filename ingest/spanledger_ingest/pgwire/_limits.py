@@ -13,6 +13,8 @@ class Limits:
     login_frame_bytes: int = 10_000
     frame_bytes: int = 1024 * 1024
     statement_seconds: float = 30.0
+    stall_seconds: float = 60.0
+    """How long a client may leave rows unread."""
     rows: int = 100_000
     """Most rows of an answer; more are refused, because a part of them would look like all."""
     statements: int = 200

@@ -93,7 +93,7 @@ class PgServer:
                 "choose another with --pg-port, or stop what listens there"
             ) from error
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Channel(self._serve), sock=listener)
+        self._server = await loop.create_server(lambda: Channel(self._serve, self._limits.stall_seconds), sock=listener)
         self.port = int(listener.getsockname()[1])
         return self.port
 
