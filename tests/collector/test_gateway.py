@@ -242,6 +242,7 @@ def test_totals_through_the_gateway_equal_those_without_it(
     accepted = collector.accepted
     for service in (direct, behind):
         wait(lambda service=service: service.stored() >= accepted, "every span is stored", collector, service)
+    wait(lambda: behind.sql(TEXTS)[0]["traces"] > 0, "the text of the sample comes", collector, behind)
     collector.stop()  # the sampler decides on what is left
     assert (direct.stored(), behind.stored(), behind.doubled()) == (accepted, accepted, 0)
     assert behind.sql(TOTALS) == direct.sql(TOTALS)

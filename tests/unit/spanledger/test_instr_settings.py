@@ -20,6 +20,7 @@ def test_the_public_names() -> None:
         "__version__",
         "configure",
         "context",
+        "flush",
         "propagate",
         "record_score",
         "shutdown",
