@@ -1,14 +1,17 @@
 """What can go wrong in the service.
 
 IngestError
-├── OtlpError                 a request cannot be taken as it is
-│   ├── BadDataError          it cannot be decoded: the client must not send it again
-│   ├── TooLargeError         it exceeds a limit: the client must send less at once
+├── OtlpError                         a request cannot be taken as it is
+│   ├── BadDataError                  it cannot be decoded: the client must not send it again
+│   ├── TooLargeError                 it exceeds a limit: the client must send less at once
 │   └── UnsupportedEncodingError
-└── JournalError              the journal cannot do its work
-├── DataDirInUseError     another process owns the data directory
-├── JournalUnavailableError   the disk refused a write: nothing of it counts as stored
-└── JournalClosedError
+├── DataDirError                      the data directory cannot be used
+│   └── DataDirInUseError             another process owns it
+├── PortError                         an address cannot be listened on
+└── JournalError                      the journal cannot do its work
+    ├── JournalFullError              too much waits for the store
+    ├── JournalUnavailableError       the disk refused a write: nothing of it counts as stored
+    └── JournalClosedError
 """
 
 

@@ -129,19 +129,11 @@ def build_service(settings: Settings) -> Service:
         raise
     journal = _open_journal(settings, store)
 
-    steps = Steps(
-        normalise=normalise,
-        normalise_log=normalise_log,
-        related_keys=Neighbours().related_keys,
-        settle=settle,
-        price=prices.price,
-        keep_content=_content_policy(settings),
-    )
     limits = Limits(max_body_bytes=settings.ingest.max_body_mib * MIB, max_items=settings.ingest.max_items)
     writer = Writer(
         store,
         journal,
-        steps,
+        _steps(settings, prices),
         decode=lambda request: read_request(request, limits),
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
@@ -233,6 +225,17 @@ def _open_journal(settings: Settings, store: DuckDBStore) -> Journal:
         settings.store.data / "journal",
         stored_position=store.journal_position(),
         config=JournalConfig(max_backlog_bytes=settings.ingest.backlog_mib * MIB),
+    )
+
+
+def _steps(settings: Settings, prices: PriceBook) -> Steps:
+    return Steps(
+        normalise=normalise,
+        normalise_log=normalise_log,
+        related_keys=Neighbours().related_keys,
+        settle=settle,
+        price=prices.price,
+        keep_content=_content_policy(settings),
     )
 
 
