@@ -79,3 +79,5 @@ class Notification:
     """``resolved`` when every alert of the group is."""
     alerts: tuple[Alert, ...]
     created_ns: int
+    truncated: int = 0
+    """How many more alerts of the group there are than ``alerts`` has room for."""
