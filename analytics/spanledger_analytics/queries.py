@@ -77,6 +77,7 @@ class Filters:
     service: str | None = None
     operation: str | None = None
     status: Literal["ok", "error"] | None = None
+    finish_reason: str | None = None
     billable: bool | None = None
     trace_id: str | None = None
 

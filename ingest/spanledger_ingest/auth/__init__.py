@@ -16,11 +16,13 @@ from spanledger_ingest.auth._keyring import Key, KeyRing
 from spanledger_ingest.auth._limits import Limiter, RatesOf
 from spanledger_ingest.auth._roles import ROLES, VIEW_SCOPES, Principal, Role, Scope, scopes_of
 from spanledger_ingest.auth._scram import ITERATIONS, Verifier, proves, server_signature
+from spanledger_ingest.auth._sessions import LIFE_SECONDS, Session, Sessions
 from spanledger_ingest.auth._state import StateDb
 
 __all__ = [
     "ANYBODY",
     "ITERATIONS",
+    "LIFE_SECONDS",
     "ROLES",
     "VIEW_SCOPES",
     "Audit",
@@ -37,6 +39,8 @@ __all__ = [
     "Reason",
     "Role",
     "Scope",
+    "Session",
+    "Sessions",
     "StateDb",
     "StateError",
     "UnknownKeyError",

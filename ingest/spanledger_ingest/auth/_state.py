@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from spanledger_ingest.auth import _session_tables
 from spanledger_ingest.auth._errors import StateError
 
 FILE: Final = "state.db"
@@ -30,6 +31,7 @@ _MIGRATIONS: Final = (
     ) STRICT;
     """,
     "ALTER TABLE keys ADD COLUMN scram BLOB",
+    _session_tables.TABLES,
 )
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""
 
@@ -90,12 +92,15 @@ class StateDb:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all of what is executed inside, or nothing.
+        """Write all of what is executed inside, or nothing. One inside another is a part of it.
 
         Raises:
             StateError: the disk refuses, or another process holds the file for long.
         """
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
