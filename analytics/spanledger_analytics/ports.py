@@ -1,4 +1,4 @@
-"""The seam between Spanledger and a span database."""
+"""The seams: what Spanledger asks of a span database, of a scorer."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from spanledger_analytics.evaluation import Evidence, Verdict
 from spanledger_analytics.queries import CallsQuery, UsageQuery
 from spanledger_analytics.records import Batch, CallFacts
 
@@ -39,6 +40,31 @@ class Receipt:
 
     inserted_spans: int
     duplicate_spans: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Which minutes of calls were written after a watermark."""
+
+    revision: int
+    """The watermark to go on from."""
+    minutes: pa.Table
+    """Distinct ``owner`` and ``minute_ns`` (start of the minute, ns since the epoch)."""
+    more: bool
+    """Whether there are changes after ``revision`` already."""
+    whole: bool
+    """Whether these are all minutes that have calls: what else the caller knows of is to be dropped."""
+
+
+class ChangeFeed(Protocol):
+    """Tells what to compute anew from the stored calls."""
+
+    def changes(self, after: int, limit: int = 50_000) -> Changes:
+        """Return the minutes touched since the revision ``after``; all of them if that is 0 or too long ago.
+
+        A change is told at least once, in order of revision. Revisions never go back, even when the store lost its log.
+        """
+        ...
 
 
 class SpanStore(Protocol):
@@ -106,4 +132,30 @@ class SpanStore(Protocol):
 
     def close(self) -> None:
         """Flush and release the files. Idempotent."""
+        ...
+
+
+class Scorer(Protocol):
+    """Judges one model call by its evidence: pure, deterministic, bounded, and silent where it cannot know.
+
+    Packages offer theirs by the entry point group ``spanledger.scorers``: a callable without arguments that returns
+    one. Prove it with :class:`~spanledger_analytics.testing.ScorerContract`.
+    """
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The scores it gives; a name ends in ``_risk`` exactly if 1 is bad."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could: a semantic version, and a digest of its parameters if it has any."""
+        ...
+
+    def score(self, evidence: Evidence) -> Sequence[Verdict]:
+        """Return at most one verdict for each of :attr:`names`.
+
+        Where the evidence is missing or of the wrong kind, the verdict is ``not_evaluable`` with the reason and no
+        number. Never raises, whatever the text holds.
+        """
         ...

@@ -16,6 +16,8 @@ _PAUSE_SECONDS: Final = 0.05
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LAST_RETRY_SECONDS: Final = 300.0
 _LONGEST_SLEEP_SECONDS: Final = 3600.0
+_REMEMBERED_SECONDS: Final = 60.0
+"""Jobs that run more often begin at once after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Jobs:
         began = self._monotonic()
         try:
             more = scheduled.job.step()
-            if not more:
+            if not more and scheduled.job.interval >= _REMEMBERED_SECONDS:
                 self._states.save_job_state(scheduled.job.name, JobState(self._wall()))
         except Exception as error:  # noqa: BLE001 - the worker loop: no job may stop the others
             _log.error("job %s failed, trying again in %.0f s: %s", scheduled.job.name, scheduled.retry, error)
@@ -162,3 +164,25 @@ class Jobs:
                 scheduled.stats.runs += 1
                 scheduled.stats.finished_ns = self._wall()
                 scheduled.due = scheduled.wake = now + scheduled.job.interval
+
+
+class JobGroups:
+    """Several :class:`Jobs`, each on a thread of its own: what must be prompt does not wait for what takes its time."""
+
+    def __init__(self, *groups: Jobs) -> None:
+        self._groups = groups
+
+    def start(self) -> None:
+        """Begin."""
+        for group in self._groups:
+            group.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End all; a step that runs is waited for, ``timeout`` seconds for each group. Idempotent."""
+        for group in self._groups:
+            group.stop(timeout)
+
+    def stats(self) -> Iterator[tuple[str, JobStats]]:
+        """Yield the name and the counts of every job."""
+        for group in self._groups:
+            yield from group.stats()

@@ -30,6 +30,9 @@ _TABLES: Final = {
 """Setting -> table, text first: it is the one whose time matters most."""
 
 
+FEED_KEPT_NS: Final = 7 * _DAY_NS
+_FEED_SECONDS: Final = 6 * 3600.0
+
 _MIN_UNUSED_BYTES: Final = 64 * 1024 * 1024
 """Less is not worth a rewrite: new rows fill it soon."""
 
@@ -153,8 +156,29 @@ class CompactingStore(Protocol):
         ...
 
 
-class _Store(ExpiringStore, CompactingStore, Protocol):
-    """A store that both jobs can work on."""
+class ForgettingStore(Protocol):
+    """A store that tells changes, and need not tell old ones for ever."""
+
+    def forget_changes(self, before_ns: int) -> None:
+        """Drop what was written before this time from the feed."""
+        ...
+
+
+class _Store(ExpiringStore, CompactingStore, ForgettingStore, Protocol):
+    """A store that all jobs can work on."""
+
+
+class FeedPruning:
+    """The job: keep a week of the change feed; who reads it is never that far behind while the service runs."""
+
+    def __init__(self, store: ForgettingStore, wall: Callable[[], int] = time.time_ns) -> None:
+        self._store = store
+        self._wall = wall
+
+    def step(self) -> bool:
+        """Drop what is older."""
+        self._store.forget_changes(self._wall() - FEED_KEPT_NS)
+        return False
 
 
 class Compaction:
@@ -181,7 +205,9 @@ def retention_jobs(store: _Store, config: RetentionConfig) -> tuple[list[Job], R
     """
     retention = Retention(store, Policy(config))
     interval = 60.0 * config.interval_minutes
-    jobs = [Job("retention", interval, retention.step)] if interval else []
+    jobs = [Job("change_feed", _FEED_SECONDS, FeedPruning(store).step)]
+    if interval:
+        jobs.append(Job("retention", interval, retention.step))
     if interval and config.compact_percent:
         jobs.append(Job("compaction", interval, Compaction(store, config.compact_percent).step))
     return jobs, retention

@@ -23,7 +23,7 @@ from spanledger_ingest.auth import (
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
-from spanledger_ingest.jobs import Jobs
+from spanledger_ingest.jobs import Job, JobGroups, Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
@@ -54,7 +54,7 @@ class Service:
         intake: Intake,
         writer: Writer,
         authenticator: Authenticator,
-        jobs: Jobs,
+        jobs: JobGroups,
         release: Callable[[], None],
     ) -> None:
         self.intake = intake
@@ -137,8 +137,10 @@ def build_service(settings: Settings) -> Service:
         decode=lambda request: read_request(request, limits),
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
-    periodic, retention = retention_jobs(store, settings.retention)
-    jobs = Jobs(periodic, store)
+    chores, retention = retention_jobs(store, settings.retention)
+    alerting: list[Job] = []
+    analysis: list[Job] = []
+    jobs = JobGroups(Jobs(alerting, store), Jobs(analysis, store), Jobs(chores, store))
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
     )

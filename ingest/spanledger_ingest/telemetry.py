@@ -11,7 +11,7 @@ from typing import Final, Literal
 from spanledger_analytics.errors import StoreError
 from spanledger_ingest.api import Metric
 from spanledger_ingest.auth import Authenticator, Limiter
-from spanledger_ingest.jobs import Jobs, JobStats
+from spanledger_ingest.jobs import JobGroups, JobStats
 from spanledger_ingest.retention import Retention
 from spanledger_ingest.store import DuckDBStore
 
@@ -23,7 +23,7 @@ _STARTED: Final = time.time()
 
 def service_metrics(
     store: DuckDBStore,
-    jobs: Jobs,
+    jobs: JobGroups,
     retention: Retention,
     authenticator: Authenticator,
     limiter: Limiter,
@@ -58,7 +58,7 @@ def _store_metrics(store: DuckDBStore) -> Iterator[Metric]:
     yield Metric.single("spanledger_store_unused_bytes", "gauge", "Part of it that waits for new rows.", unused)
 
 
-def _job_metrics(jobs: Jobs) -> Iterator[Metric]:
+def _job_metrics(jobs: JobGroups) -> Iterator[Metric]:
     found = list(jobs.stats())
 
     def by_job(name: str, kind: Literal["counter", "gauge"], help_: str, value: Callable[[JobStats], float]) -> Metric:

@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 
 from spanledger_analytics.errors import StoreUnavailableError
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 _NAME: Final = "copied"
 

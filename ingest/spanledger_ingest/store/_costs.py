@@ -9,8 +9,9 @@ import pyarrow as pa
 from spanledger_analytics import schema
 from spanledger_analytics.queries import Window
 from spanledger_ingest.store._arrow import fetch, registered
+from spanledger_ingest.store._changes import Revisions, note, places
 from spanledger_ingest.store._ddl import PRIVATE
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 _CALLS: Final = f"{PRIVATE}.llm_calls"
 KEY: Final = ("start_ns", "owner", "trace_id", "span_id")
@@ -45,7 +46,7 @@ def _where(window: Window, after: After | None) -> tuple[str, dict[str, int | st
     return behind, {"high": window.to_ns, "a0": start, "a1": owner, "a2": trace_id, "a3": span_id}
 
 
-def replace(cursor: duckdb.DuckDBPyConnection, changes: pa.Table) -> int:
+def replace(cursor: duckdb.DuckDBPyConnection, changes: pa.Table, revisions: Revisions) -> int:
     """Set ``new_cost_usd``, ``new_cost_status`` and ``new_price_id`` where a row is still as it was read.
 
     Returns:
@@ -55,6 +56,7 @@ def replace(cursor: duckdb.DuckDBPyConnection, changes: pa.Table) -> int:
     still = " AND ".join(f"c.{name} IS NOT DISTINCT FROM n.{name}" for name in (*COST, *UNCHANGED))
     new = ", ".join(f"{name} = n.new_{name}" for name in COST)
     with registered(cursor, "changes", changes), transaction(cursor):
+        note(cursor, revisions.next(cursor), places(changes))
         row = cursor.execute(
             f"UPDATE {_CALLS} AS c SET {new} FROM changes n WHERE {same} AND {still} AND c.start_ns BETWEEN "
             "(SELECT min(start_ns) FROM changes) AND (SELECT max(start_ns) FROM changes)"

@@ -19,6 +19,10 @@ LINKS: Final = "span_links"
 """Private: parents of spans that expired before the calls of their trace."""
 JOBS: Final = "jobs"
 """Private: when each periodic job ran last, and how far it came."""
+CHANGES: Final = "changes"
+"""Private: the minutes of calls that each transaction touched."""
+FEED: Final = "feed"
+"""Private: up to which revision ``changes`` was pruned."""
 
 _SQL_TYPES: Final = {
     schema.TEXT: "VARCHAR",
@@ -40,6 +44,8 @@ HELPERS: Final = f"""
     CREATE TABLE IF NOT EXISTS {PRIVATE}.{LINKS} (
         owner VARCHAR, start_ns BIGINT, tenant_id VARCHAR, trace_id VARCHAR, span_id VARCHAR, parent_span_id VARCHAR);
     CREATE TABLE IF NOT EXISTS {PRIVATE}.{JOBS} (name VARCHAR, finished_ns BIGINT, watermark VARCHAR);
+    CREATE TABLE IF NOT EXISTS {PRIVATE}.{CHANGES} (revision BIGINT, owner VARCHAR, minute_ns BIGINT);
+    CREATE TABLE IF NOT EXISTS {PRIVATE}.{FEED} (floor BIGINT);
 """
 
 
@@ -69,5 +75,5 @@ def is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
     """Tell whether every table and view exists."""
     found = connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
     names = [table.name for table in schema.TABLES]
-    private = [(PRIVATE, name) for name in (*names, LINKS, JOBS, "meta")]
+    private = [(PRIVATE, name) for name in (*names, LINKS, JOBS, CHANGES, FEED, "meta")]
     return not {*private, *((VIEWS, name) for name in names)} - set(found)

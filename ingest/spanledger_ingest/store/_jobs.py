@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from spanledger_ingest.store._ddl import JOBS, PRIVATE
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import duckdb
 from spanledger_analytics.errors import StoreTooNewError
 from spanledger_ingest.store._copy import copy_into, sync
 from spanledger_ingest.store._ddl import PRIVATE
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 _log = logging.getLogger(__name__)
 

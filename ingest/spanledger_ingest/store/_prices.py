@@ -7,7 +7,7 @@ import pyarrow as pa
 from spanledger_analytics import schema
 from spanledger_ingest.store._arrow import registered
 from spanledger_ingest.store._ddl import PRIVATE, columns, create_view, quoted
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 
 def save(cursor: duckdb.DuckDBPyConnection, prices: pa.Table) -> int:

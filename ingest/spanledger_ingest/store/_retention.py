@@ -10,7 +10,7 @@ import duckdb
 from spanledger_analytics import schema
 from spanledger_ingest.store._arrow import fetch, registered
 from spanledger_ingest.store._ddl import LINKS, PRIVATE, quoted
-from spanledger_ingest.store._write import transaction
+from spanledger_ingest.store._transaction import transaction
 
 EXPIRING: Final = {
     table.name: table

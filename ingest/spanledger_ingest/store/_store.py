@@ -10,11 +10,12 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from spanledger_analytics import schema
 from spanledger_analytics.errors import StoreReopenedError, StoreUnavailableError, StoreUnreadableError
-from spanledger_analytics.ports import CallKeys, Receipt, Related
+from spanledger_analytics.ports import CallKeys, Changes, Receipt, Related
 from spanledger_analytics.queries import CallsQuery, UsageQuery, Window
 from spanledger_analytics.records import Batch
-from spanledger_ingest.store import _catalogue, _copy, _costs, _jobs, _prices, _retention, _write
+from spanledger_ingest.store import _catalogue, _changes, _copy, _costs, _jobs, _prices, _retention, _write
 from spanledger_ingest.store._costs import After
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
@@ -56,6 +57,7 @@ class DuckDBStore:
         self._database = Database(path, config)
         self._writing = threading.Lock()
         self._recent: RecentKeys | None = None
+        self._revisions = _changes.Revisions()
         self._opening = 0
         self._safe_position = 0
         self._checkpoint_bytes = config.checkpoint_mib * _MIB
@@ -78,7 +80,7 @@ class DuckDBStore:
         with self._writing:
             try:
                 return self._database.run(
-                    lambda cursor: _write.append(cursor, batch, self._recent_keys(cursor)),
+                    lambda cursor: _write.append(cursor, batch, self._recent_keys(cursor), self._revisions),
                     retry=False,
                     opening=self._opening,
                 )
@@ -195,6 +197,29 @@ class DuckDBStore:
         unused = self._database.run(_copy.free_inside)
         return self._database.path.stat().st_size, unused
 
+    def changes(self, after: int, limit: int = 50_000) -> Changes:
+        """See :class:`~spanledger_analytics.ports.ChangeFeed`."""
+        return self._database.run(lambda cursor: _changes.read(cursor, after, limit))
+
+    def forget_changes(self, before_ns: int) -> None:
+        """Drop from the feed what was written before this time; a consumer that missed it begins anew."""
+        with self._writing:
+            self._database.run(lambda cursor: _changes.forget(cursor, before_ns))
+
+    def put_rows(self, table: schema.Table, rows: pa.Table, key: Sequence[str]) -> None:
+        """Write rows of a derived table (all its columns) in one transaction, replacing those of an equal ``key``.
+
+        A ``key`` with ``start_ns`` is looked for only where the rows are in time.
+        """
+        if rows.num_rows:
+            with self._writing:
+                self._database.run(lambda cursor: _changes.put(cursor, table, rows, key))
+
+    def replace_rows(self, table: schema.Table, rows: pa.Table) -> None:
+        """Make these all rows of a small derived table."""
+        with self._writing:
+            self._database.run(lambda cursor: _changes.replace(cursor, table, rows))
+
     def costs(self, window: Window, after: After | None, limit: int) -> pa.Table:
         """Return billable calls with what they cost, in the order of their keys, from the one behind ``after`` on."""
         return self._database.run(lambda cursor: _costs.page(cursor, window, after, limit))
@@ -206,7 +231,7 @@ class DuckDBStore:
     def replace_costs(self, changes: pa.Table) -> int:
         """Replace costs of calls that are still as :meth:`costs` returned them; return how many were."""
         with self._writing:
-            return self._database.run(lambda cursor: _costs.replace(cursor, changes))
+            return self._database.run(lambda cursor: _costs.replace(cursor, changes, self._revisions))
 
     @contextmanager
     def snapshot(self) -> Iterator[Path]:

@@ -5,8 +5,7 @@ stretches of time that the batch touches, because there are no indexes to look i
 """
 # ruff: noqa: S608 - identifiers come from the schema module, times are integers
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import duckdb
@@ -17,9 +16,11 @@ import pyarrow.compute as pc
 from spanledger_analytics import rows, schema
 from spanledger_analytics.ports import Receipt
 from spanledger_analytics.records import Batch
+from spanledger_ingest.store import _changes
 from spanledger_ingest.store._arrow import fetch, registered
 from spanledger_ingest.store._ddl import PRIVATE, columns, quoted
 from spanledger_ingest.store._recent import MINUTE_NS, Hashes, RecentKeys, hash_pairs, within
+from spanledger_ingest.store._transaction import transaction
 
 _HOUR_NS: Final = 3600 * 10**9
 _MAX_STRETCHES: Final = 8
@@ -27,7 +28,9 @@ _SPAN_KEY: Final = ("owner", "trace_id", "span_id")
 _NULLABLE_KEYS: Final = frozenset({"scorer_version"})
 
 
-def append(cursor: duckdb.DuckDBPyConnection, batch: Batch, recent: RecentKeys) -> Receipt:
+def append(
+    cursor: duckdb.DuckDBPyConnection, batch: Batch, recent: RecentKeys, revisions: _changes.Revisions
+) -> Receipt:
     """Write a batch; the whole of it or, on any error, nothing. ``recent`` learns what is written."""
     spans = [rows.span_row(span) for span in batch.spans]
     with transaction(cursor):
@@ -35,31 +38,14 @@ def append(cursor: duckdb.DuckDBPyConnection, batch: Batch, recent: RecentKeys) 
         new = writer.upsert(schema.SPANS, _latest(spans), _SPAN_KEY, _content_decides(schema.SPANS))
         calls = _latest_calls([rows.call_row(call) for call in batch.calls])
         writer.upsert(schema.LLM_CALLS, calls, _SPAN_KEY, "i.end_ns >= s.end_ns")
+        if calls:
+            _changes.note(cursor, revisions.next(cursor), [*map(_place, calls), *writer.replaced_calls])
         _append_rest(writer, batch)
         writer.remember()
         if batch.journal_position is not None:
             position = "UPDATE {}.meta SET journal_position = greatest(journal_position, ?)"
             cursor.execute(position.format(PRIVATE), [batch.journal_position])
     return Receipt(inserted_spans=new, duplicate_spans=len(spans) - new)
-
-
-@contextmanager
-def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Commit at the end, roll back on any exception."""
-    cursor.begin()
-    try:
-        yield
-        cursor.commit()
-    except BaseException:
-        _roll_back(cursor)
-        raise
-
-
-def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
-    try:
-        cursor.rollback()
-    except duckdb.Error:
-        return  # a database that gave up has nothing left to roll back
 
 
 def _append_rest(writer: "_Writer", batch: Batch) -> None:
@@ -99,10 +85,15 @@ def _positions(table: schema.Table, names: Iterable[str]) -> tuple[int, ...]:
 _OWNER, _TRACE, _SPAN = _positions(schema.SPANS, _SPAN_KEY)
 _CALL_END: Final = schema.LLM_CALLS.arrow.names.index("end_ns")
 _SPAN_END: Final = schema.SPANS.arrow.names.index("end_ns")
+_CALL_OWNER, _CALL_START = _positions(schema.LLM_CALLS, ("owner", "start_ns"))
 
 
 def _span_key(row: rows.Row) -> rows.Row:
     return row[_OWNER], row[_TRACE], row[_SPAN]
+
+
+def _place(call: rows.Row) -> tuple[str, int]:
+    return call[_CALL_OWNER], call[_CALL_START]
 
 
 def _rank(row: rows.Row) -> tuple[Any, ...]:
@@ -120,6 +111,8 @@ class _Writer:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, recent: RecentKeys) -> None:
         self.cursor = cursor
+        self.replaced_calls: list[tuple[str, int]] = []
+        """Owner and start of the stored calls that incoming ones were compared with."""
         self._recent = recent
         self._written: list[tuple[Hashes, set[int]]] = []
 
@@ -141,6 +134,8 @@ class _Writer:
         if known is not None and known.num_rows:
             unknown -= len(pc.unique(known["number"]))
             judged = _judged(self.cursor, table, incoming, known, newer)
+            if table is schema.LLM_CALLS:
+                self.replaced_calls += _changes.places(judged)
             _delete_replaced(self.cursor, table, judged)
             stale = pc.unique(judged.filter(pc.invert(judged["newer"]))["number"])
             incoming = incoming.filter(pc.invert(pc.is_in(incoming["number"], value_set=stale)))
@@ -186,7 +181,7 @@ def _judged(
     with registered(cursor, "incoming", incoming), registered(cursor, "known", known):
         return fetch(
             cursor,
-            f"SELECT k.stored, k.number, {newer} AS newer FROM known k "
+            f"SELECT k.stored, k.number, s.owner, s.start_ns, {newer} AS newer FROM known k "
             f"JOIN {PRIVATE}.{quoted(table.name)} s ON s.rowid = k.stored JOIN incoming i ON i.number = k.number",
         )
 
