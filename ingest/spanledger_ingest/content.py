@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from spanledger._masking import mask
+from spanledger._pii import mask
 from spanledger_analytics.records import Content
 
 Policy = Literal["none", "masked", "full"]

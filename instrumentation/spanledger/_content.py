@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Status
 
 from spanledger import semconv
-from spanledger._masking import mask
+from spanledger._pii import mask
 from spanledger.settings import ContentPolicy
 
 _CONTENT = re.compile(

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from spanledger._enrich import EnrichingExporter
 from spanledger._facts import Facts
 from spanledger._guard import reports
-from spanledger._masking import mask
+from spanledger._pii import mask
 from spanledger.settings import ContentPolicy
 from spanledger.testing import DEFAULT_NOW, SpanledgerTestKit
 
