@@ -1,0 +1,11 @@
+"""The eight boards."""
+
+from typing import Final
+
+from spanledger_dashboards.boards._overview import OVERVIEW
+from spanledger_dashboards.panels import Board
+
+__all__ = ["BOARDS"]
+
+BOARDS: Final[tuple[Board, ...]] = (OVERVIEW,)
+"""In the order in which they are listed."""

@@ -1,0 +1,25 @@
+"""What came back for a panel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spanledger_dashboards.panels import PanelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The rows of a panel, or why there are none.
+
+    Times are datetimes with a zone (or seconds since the epoch), money is decimal.
+    """
+
+    spec: PanelSpec
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    error: str = ""
+    """Why it could not be asked, in words for the reader."""
+
+    def column(self, name: str, default: int) -> int:
+        """Return the place of a column, by name or else by convention."""
+        return self.columns.index(name) if name in self.columns else default
