@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from spanledger_dashboards.boards._cost import COST
 from spanledger_dashboards.boards._overview import OVERVIEW
 from spanledger_dashboards.panels import Board
 
 __all__ = ["BOARDS"]
 
-BOARDS: Final[tuple[Board, ...]] = (OVERVIEW,)
+BOARDS: Final[tuple[Board, ...]] = (OVERVIEW, COST)
 """In the order in which they are listed."""

@@ -6,9 +6,7 @@ from spanledger_dashboards.boards._sql import TENANT
 from spanledger_dashboards.panels import Field, Meaning
 
 ALERTS_FILL: Final = "Filled by alert rules and budgets once one of them fires."
-ANOMALIES_FILL: Final = (
-    "Filled by the detector once it finds an anomaly; it first needs some days of calls to learn from."
-)
+ANOMALIES_FILL: Final = "Filled by the detector once it finds an anomaly; it first learns from some days of calls."
 BUDGETS_FILL: Final = "Filled once a budget is set (spanledger budgets, or the [budgets] part of the configuration)."
 SCORES_FILL: Final = "Filled by the scorers, by feedback and by spanledger.record_score."
 DELIVERIES_FILL: Final = "Filled once an alert is sent to a receiver."

@@ -31,6 +31,8 @@ UNPRICED: Final = "count(*) FILTER (status = 'ok' AND cost_usd IS NULL)"
 ERROR_SHARE: Final = f"{FAILED} / nullif(count(*), 0)"
 UNPRICED_SHARE: Final = f"coalesce({UNPRICED} / nullif({ANSWERED}, 0), 0)"
 """Of the calls that were answered: those whose cost is not known and so is missing in the sum."""
+UNUSABLE: Final = "status = 'error' OR finish_reason IN ('length', 'content_filter')"
+"""Calls of which nobody had the whole answer."""
 SPEED: Final = "output_tokens * 1000 / nullif(duration_ms - coalesce(ttft_ms, 0), 0)"
 """Output tokens a second, of one call, after the first one came."""
 
