@@ -1,0 +1,48 @@
+"""Panels and columns that many boards have."""
+
+from typing import Any, Final
+
+from spanledger_dashboards.boards._sql import ERROR_LEVELS
+from spanledger_dashboards.panels import Field, PanelSpec, Threshold, Unit
+
+CALLS: Final = Field(name="calls", label="Calls", unit="calls")
+COST: Final = Field(name="cost", label="Cost", unit="usd", look="gauge")
+ERRORS: Final = Field(name="error_share", label="Error share", unit="share", look="colour", thresholds=ERROR_LEVELS)
+P50: Final = Field(name="p50", label="Duration, p50", unit="ms")
+P95: Final = Field(name="p95", label="Duration, p95", unit="ms")
+P99: Final = Field(name="p99", label="Duration, p99", unit="ms")
+TTFT: Final = Field(name="ttft_p95", label="First token, p95", unit="ms")
+CUT: Final = Field(
+    name="cut_share",
+    label="Cut off",
+    unit="share",
+    look="colour",
+    thresholds=(Threshold(None, "green"), Threshold(0.05, "yellow"), Threshold(0.2, "red")),
+)
+PROVIDER: Final = Field(name="provider", label="Provider")
+USE_CASE: Final = Field(name="use_case", label="Use case")
+SERVICE: Final = Field(name="service", label="Service")
+
+CUT_SHARE: Final = "count(*) FILTER (finish_reason = 'length') / nullif(count(*) FILTER (status = 'ok'), 0)"
+BLOCKED_SHARE: Final = "count(*) FILTER (finish_reason = 'content_filter') / nullif(count(*), 0)"
+OUTCOMES: Final = (
+    Field(name="stop", colour="green"),
+    Field(name="tool_call", colour="blue"),
+    Field(name="length", colour="orange"),
+    Field(name="content_filter", colour="purple"),
+    Field(name="error", colour="red"),
+)
+
+
+def stat(name: str, title: str, question: str, sql: str, unit: Unit, **more: Any) -> PanelSpec:
+    """Return a figure."""
+    return PanelSpec(
+        id=name, title=title, question=question, sql=sql, viz="stat", unit=unit, **{"width": 4, "height": 4, **more}
+    )
+
+
+def table(name: str, title: str, question: str, sql: str, *fields: Field, **more: Any) -> PanelSpec:
+    """Return a table."""
+    return PanelSpec(
+        id=name, title=title, question=question, sql=sql, viz="table", **{"unit": "number", **more}, fields=fields
+    )
