@@ -88,10 +88,11 @@ def _one_window(query: MetricQuery, place: int, values: dict[str, Any]) -> str:
     named = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in keys.items())
     if "$slow_ms" in value:
         values["slow_ms"] = query.slow_ms
+    numbers = ", ".join(str(number) for number in range(2, 2 + len(keys)))
     return (
         f"SELECT {place}::BIGINT AS place, {named}, ({value})::DOUBLE AS value, ({volume})::BIGINT AS volume "
-        f"FROM {_source(query, place, values)} GROUP BY {', '.join(str(n) for n in range(2, 2 + len(keys)))} "
-        f"HAVING ({volume}) > 0 ORDER BY volume DESC, ALL LIMIT {query.limit}"
+        f"FROM {_source(query, place, values)} GROUP BY {numbers} "
+        f"HAVING ({volume}) > 0 ORDER BY volume DESC, {numbers} LIMIT {query.limit}"
     )
 
 
@@ -135,7 +136,7 @@ def silence(cursor: duckdb.DuckDBPyConnection, query: SilenceQuery) -> pa.Table:
             ($to_ns / 1e9 - 60 * (max(minute) + 1))::DOUBLE AS silent_s,
             (60 * coalesce(max(gap), 0))::DOUBLE AS longest_s
         FROM gaps GROUP BY owner, tenant, service HAVING sum(calls) >= $min_calls
-        ORDER BY silent_s DESC, ALL LIMIT {query.limit}
+        ORDER BY silent_s DESC, owner, tenant, service LIMIT {query.limit}
     """
     window = query.window
     values = {"from_ns": window.from_ns, "to_ns": window.to_ns, "min_calls": query.min_calls}

@@ -1,0 +1,27 @@
+"""From findings to notifications: states, groups, routes, silences and inhibition."""
+
+from spanledger_alerts.engine._engine import AlertEngine, Policy
+from spanledger_alerts.engine._mutes import Inhibition, Kind, Mute, Mutes
+from spanledger_alerts.engine._routes import Route, Routes, Target, build_routes, read_matchers
+from spanledger_alerts.engine._states import OPEN, State, Tracked, advance, label_set
+from spanledger_alerts.engine._tables import TABLES
+
+__all__ = [
+    "OPEN",
+    "TABLES",
+    "AlertEngine",
+    "Inhibition",
+    "Kind",
+    "Mute",
+    "Mutes",
+    "Policy",
+    "Route",
+    "Routes",
+    "State",
+    "Target",
+    "Tracked",
+    "advance",
+    "build_routes",
+    "label_set",
+    "read_matchers",
+]
