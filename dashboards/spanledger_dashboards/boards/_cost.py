@@ -24,7 +24,7 @@ def _spending(names: str) -> str:
     return f"""SELECT {names}, count(*) AS calls, sum(cost_usd) AS cost,
   sum(cost_usd)::DOUBLE / nullif(sum(sum(cost_usd)::DOUBLE) OVER (), 0) AS share,
   1000 * sum(cost_usd)::DOUBLE / count(*) AS per_1000,
-  {sql.UNPRICED_SHARE} AS unpriced_share, sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))::BIGINT AS tokens
+  {sql.UNPRICED_SHARE} AS unpriced_share, {sql.TOKENS}::BIGINT AS tokens
 FROM llm_calls WHERE {sql.CALLS}
 GROUP BY ALL ORDER BY cost DESC NULLS LAST, calls DESC, 1, 2 LIMIT 30"""
 
@@ -229,7 +229,7 @@ GROUP BY trace_id ORDER BY cost DESC, trace_id LIMIT 20""",
         question="Which answered calls are missing in the sums, and why?",
         sql=f"""SELECT {sql.shown("provider")} AS provider, {sql.shown("model")} AS model, cost_status AS reason,
   usage_source AS usage, count(*) AS calls,
-  sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))::BIGINT AS tokens, max(time) AS last
+  {sql.TOKENS}::BIGINT AS tokens, max(time) AS last
 FROM llm_calls WHERE {sql.CALLS} AND status = 'ok' AND cost_usd IS NULL
 GROUP BY ALL ORDER BY calls DESC, 1, 2 LIMIT 30""",
         viz="table",

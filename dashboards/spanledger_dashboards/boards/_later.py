@@ -10,6 +10,7 @@ ANOMALIES_FILL: Final = "Filled by the detector once it finds an anomaly; it fir
 BUDGETS_FILL: Final = "Filled once a budget is set (spanledger budgets, or the [budgets] part of the configuration)."
 SCORES_FILL: Final = "Filled by the scorers, by feedback and by spanledger.record_score."
 DELIVERIES_FILL: Final = "Filled once an alert is sent to a receiver."
+ERRORS_FILL: Final = "Filled by calls that fail; empty is good."
 REJECTIONS_FILL: Final = "Filled when something sent is refused; empty is good."
 
 SEVERITIES: Final = (
@@ -17,10 +18,17 @@ SEVERITIES: Final = (
     Meaning("warning", "warning", "orange"),
     Meaning("critical", "critical", "red"),
 )
+LABELS: Final = (
+    Meaning("pass", "pass", "green"),
+    Meaning("warn", "warn", "orange"),
+    Meaning("fail", "fail", "red"),
+    Meaning("not_evaluable", "not judged", "grey"),
+)
 STATES: Final = (
     Meaning("pending", "pending", "yellow"),
     Meaning("firing", "firing", "red"),
     Meaning("resolved", "resolved", "green"),
+    Meaning("no_data", "no data", "grey"),
     Meaning("ok", "ok", "green"),
     Meaning("warning", "warning", "orange"),
     Meaning("exceeded", "exceeded", "red"),

@@ -122,9 +122,7 @@ _STATES: Final = (
         id="overview-scored",
         title="Scored calls",
         question="How many calls of this period have a quality score?",
-        sql=sql.figure(
-            "count(DISTINCT span_id)", "scores", f"$__timeFilter(time) AND {sql.chosen('tenant', 'model', 'use_case')}"
-        ),
+        sql=sql.figure("count(DISTINCT span_id)", "scores", sql.SCORES),
         viz="stat",
         unit="calls",
         width=6,

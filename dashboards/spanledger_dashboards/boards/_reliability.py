@@ -6,6 +6,7 @@ from typing import Final
 from spanledger_dashboards.boards import _parts as parts
 from spanledger_dashboards.boards import _sql as sql
 from spanledger_dashboards.boards._choices import ANNOTATIONS, VARIABLES
+from spanledger_dashboards.boards._later import ERRORS_FILL
 from spanledger_dashboards.panels import Board, Field, PanelSpec, Threshold
 
 _OBJECTIVE: Final = 0.99
@@ -136,6 +137,7 @@ _ERRORS: Final = (
         viz="bars",
         unit="calls",
         no_data="No call failed in this period",
+        fills_when=ERRORS_FILL,
     ),
     PanelSpec(
         id="reliability-error-share",
@@ -180,6 +182,7 @@ FROM attempts GROUP BY 1 ORDER BY 1""",
             Field(name="not tried again", colour="red"),
         ),
         no_data="No call failed in this period",
+        fills_when=ERRORS_FILL,
     ),
     PanelSpec(
         id="reliability-waste",
@@ -212,8 +215,8 @@ _SCORED: Final = f"""count(*) AS calls, {sql.ERROR_SHARE} AS error_share,
   {_LIMITED} / nullif(count(*), 0) AS limited_share, quantile_cont(duration_ms, [0.5, 0.95, 0.99]) AS durations,
   quantile_cont(ttft_ms, 0.95) AS ttft_p95,
   quantile_cont({sql.SPEED}, 0.5) FILTER (status = 'ok' AND output_tokens > 0) AS speed,
-  {parts.CUT_SHARE} AS cut_share, 1000000 * sum(cost_usd)::DOUBLE
-    / nullif(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FILTER (cost_usd IS NOT NULL), 0) AS per_million,
+  {parts.CUT_SHARE} AS cut_share,
+  1000000 * sum(cost_usd)::DOUBLE / nullif({sql.TOKENS} FILTER (cost_usd IS NOT NULL), 0) AS per_million,
   {sql.UNPRICED_SHARE} AS unpriced_share"""
 
 _TABLES: Final = (
@@ -276,6 +279,7 @@ FROM llm_calls WHERE {sql.CALLS} AND status = 'error' ORDER BY time DESC, trace_
         Field(name="http_status", label="HTTP status", unit="text"),
         Field(name="duration_ms", label="Duration", unit="ms"),
         no_data="No call failed in this period",
+        fills_when=ERRORS_FILL,
     ),
 )
 

@@ -31,6 +31,7 @@ UNPRICED: Final = "count(*) FILTER (status = 'ok' AND cost_usd IS NULL)"
 ERROR_SHARE: Final = f"{FAILED} / nullif(count(*), 0)"
 UNPRICED_SHARE: Final = f"coalesce({UNPRICED} / nullif({ANSWERED}, 0), 0)"
 """Of the calls that were answered: those whose cost is not known and so is missing in the sum."""
+TOKENS: Final = "sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))"
 UNUSABLE: Final = "status = 'error' OR finish_reason IN ('length', 'content_filter')"
 """Calls of which nobody had the whole answer."""
 SPEED: Final = "output_tokens * 1000 / nullif(duration_ms - coalesce(ttft_ms, 0), 0)"
@@ -86,6 +87,8 @@ def chosen(*names: str, prefix: str = "") -> str:
 
 CALLS: Final = f"$__timeFilter(time) AND billable AND {chosen()}"
 """The billable calls of the shown period and the reader's choices."""
+SCORES: Final = f"$__timeFilter(time) AND {chosen('tenant', 'model', 'use_case')}"
+"""The scores of the shown period and the reader's choices, as far as scores know them."""
 SPANS_OF_CALLS: Final = f"$__timeFilter(time) AND {chosen()}"
 """As above, with what was reported twice."""
 
