@@ -134,6 +134,34 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertingConfig:
+    """How alerts are told; the rules are ``[rules.NAME]``."""
+
+    enabled: bool = _setting(default=True, doc="Evaluate rules and tell alerts.")
+    group_wait: str = _setting("30s", "From the first alert of a group to its message, for others to join.")
+    group_interval: str = _setting("5m", "At least that long between two messages about changes in a group.")
+    repeat_interval: str = _setting("4h", "Until a message is repeated while nothing changes.")
+    max_per_message: int = _setting(20, "Alerts in one message; the rest is counted.")
+    inhibit: Sequence[Mapping[str, Any]] = _setting(
+        (), "List of tables: alerts that mute others; see docs/alerts.md. Adds to the built-in ones."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesConfig:
+    """Who is told of which alerts."""
+
+    default: str = _setting("", "Receivers of what no route matches, separated by commas; empty is all.")
+    route: Sequence[Mapping[str, Any]] = _setting((), "List of tables, the first match wins; see docs/alerts.md.")
+
+
+NAMED: dict[str, str] = {"rules": "docs/alerts.md"}
+"""Sections of tables with names of your own, ``[rules.NAME]``, and where they are described."""
+
+Named = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -146,6 +174,9 @@ class Settings:
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
+    alerting: AlertingConfig = AlertingConfig()
+    routes: RoutesConfig = RoutesConfig()
+    rules: Named = field(default_factory=dict)
 
 
 SECTIONS: dict[str, Any] = {
@@ -158,6 +189,8 @@ SECTIONS: dict[str, Any] = {
     "auth": AuthConfig,
     "tls": TlsConfig,
     "limits": LimitsConfig,
+    "alerting": AlertingConfig,
+    "routes": RoutesConfig,
 }
 
 Values = dict[str, dict[str, Any]]
@@ -174,11 +207,13 @@ def load_settings(file: Path | None = None, arguments: Mapping[str, Mapping[str,
     Raises:
         SettingsError: an unknown section or key, or a value of the wrong kind.
     """
-    merged: Values = {section: {} for section in SECTIONS}
+    merged: Values = {section: {} for section in (*SECTIONS, *NAMED)}
     for layer in (_from_file(file), _from_environment(os.environ), _from_arguments(arguments or {})):
         for section, values in layer.items():
             merged[section].update(values)
-    return Settings(**{section: config(**merged[section]) for section, config in SECTIONS.items()})
+    built: dict[str, Any] = {section: config(**merged[section]) for section, config in SECTIONS.items()}
+    built |= {section: merged[section] for section in NAMED}
+    return Settings(**built)
 
 
 def _from_file(file: Path | None) -> Values:
@@ -195,11 +230,19 @@ def _from_file(file: Path | None) -> Values:
 
 
 def _section(path: Path, section: str, table: Any) -> dict[str, Any]:
+    if section in NAMED:
+        return _named(path, section, table)
     if section not in SECTIONS:
-        raise SettingsError(f"{path}: unknown section [{section}]{_nearest(section, SECTIONS)}")
+        raise SettingsError(f"{path}: unknown section [{section}]{_nearest(section, (*SECTIONS, *NAMED))}")
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: {section} is a section: write [{section}] and its keys below it")
     return {key: _checked(f"{path}: {section}.{key}", section, key, value) for key, value in table.items()}
+
+
+def _named(path: Path, section: str, tables: Any) -> dict[str, Any]:
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise SettingsError(f"{path}: write [{section}.NAME] and the keys below it; see {NAMED[section]}")
+    return tables
 
 
 def _from_environment(environment: Mapping[str, str]) -> Values:

@@ -4,11 +4,9 @@ from spanledger_alerts.engine._engine import AlertEngine, Policy
 from spanledger_alerts.engine._mutes import Inhibition, Kind, Mute, Mutes
 from spanledger_alerts.engine._routes import Route, Routes, Target, build_routes, read_matchers
 from spanledger_alerts.engine._states import OPEN, State, Tracked, advance, label_set
-from spanledger_alerts.engine._tables import TABLES
 
 __all__ = [
     "OPEN",
-    "TABLES",
     "AlertEngine",
     "Inhibition",
     "Kind",

@@ -69,7 +69,8 @@ class Book:
         what = fingerprint(finding.rule, finding.owner, finding.labels)
         self._execute(
             "INSERT OR REPLACE INTO alerts"
-            " (id, fingerprint, rule, owner, state, since, started, active, seen, resolved, closed, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (id, fingerprint, rule, owner, state, since, started, active, seen, resolved, closed, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(alert.id, what, finding.rule, finding.owner, alert.state, alert.since, alert.started, alert.active),
                 *(alert.seen, alert.resolved, int(alert.closed), _body(finding)),

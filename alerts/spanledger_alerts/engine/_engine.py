@@ -39,7 +39,7 @@ class AlertEngine:
     the caller writes in the transaction around it. Not for several threads at once.
 
     Args:
-        database: keeps the state (``TABLES``).
+        database: keeps the state (``alert_tables.TABLES``).
         policy: rules, routes and inhibitions.
         enqueue: takes a notification within the transaction. One that is made twice, because the first time did not
             come to its end, has the same id.

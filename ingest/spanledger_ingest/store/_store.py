@@ -15,7 +15,18 @@ from spanledger_analytics.errors import StoreReopenedError, StoreUnavailableErro
 from spanledger_analytics.ports import CallKeys, Changes, Receipt, Related
 from spanledger_analytics.queries import CallsQuery, UsageQuery, Window
 from spanledger_analytics.records import Batch
-from spanledger_ingest.store import _catalogue, _changes, _copy, _costs, _jobs, _prices, _retention, _write
+from spanledger_analytics.rule_metrics import AnomalyQuery, MetricQuery, SilenceQuery
+from spanledger_ingest.store import (
+    _catalogue,
+    _changes,
+    _copy,
+    _costs,
+    _jobs,
+    _prices,
+    _retention,
+    _rule_metrics,
+    _write,
+)
 from spanledger_ingest.store._costs import After
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
@@ -219,6 +230,18 @@ class DuckDBStore:
         """Make these all rows of a small derived table."""
         with self._writing:
             self._database.run(lambda cursor: _changes.replace(cursor, table, rows))
+
+    def rule_metric(self, query: MetricQuery) -> pa.Table:
+        """See :class:`~spanledger_alerts.rules.RuleData`."""
+        return self._database.run(lambda cursor: _rule_metrics.metric(cursor, query))
+
+    def rule_silence(self, query: SilenceQuery) -> pa.Table:
+        """See :class:`~spanledger_alerts.rules.RuleData`."""
+        return self._database.run(lambda cursor: _rule_metrics.silence(cursor, query))
+
+    def rule_anomalies(self, query: AnomalyQuery) -> pa.Table:
+        """See :class:`~spanledger_alerts.rules.RuleData`."""
+        return self._database.run(lambda cursor: _rule_metrics.anomalies(cursor, query))
 
     def costs(self, window: Window, after: After | None, limit: int) -> pa.Table:
         """Return billable calls with what they cost, in the order of their keys, from the one behind ``after`` on."""
