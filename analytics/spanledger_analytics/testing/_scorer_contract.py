@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import get_args
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanledger_analytics.evaluation import Evidence, Extract, Label, Message, Passage, Verdict
@@ -17,6 +17,7 @@ _WORDS = st.sampled_from(
 _TEXT = st.lists(_WORDS, max_size=60).map(" ".join) | st.text(max_size=200)
 _PASSAGES = st.lists(_TEXT, max_size=3).map(lambda texts: [Passage(f"p{n}", text) for n, text in enumerate(texts)])
 _MESSAGES = st.lists(st.builds(Message, st.sampled_from(["user", "assistant", "system", "tool"]), _TEXT), max_size=3)
+_random = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 _CANARY = "zqxjkvbw"
 """A word of no language: it must not occur in what is shown without the text."""
 
@@ -50,7 +51,7 @@ class ScorerContract:
         assert len(set(scorer.names)) == len(scorer.names)
         assert scorer.version
 
-    @settings(max_examples=60, deadline=None)
+    @_random
     @given(evidences())
     def test_keeps_the_rules_for_any_evidence(self, evidence: Evidence) -> None:
         scorer = self.scorer()
@@ -59,7 +60,7 @@ class ScorerContract:
         for verdict in verdicts:
             _check(verdict, scorer, evidence)
 
-    @settings(max_examples=20, deadline=None)
+    @_random
     @given(evidences())
     def test_says_the_same_again(self, evidence: Evidence) -> None:
         assert list(self.scorer().score(evidence)) == list(self.scorer().score(evidence))

@@ -37,6 +37,7 @@ COMMANDS = {
     "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),
     "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
     "reprice": Command("spanledger_ingest.cli.reprice", "price stored calls again, and say what that changes"),
+    "score": Command("spanledger_ingest.cli.score", "judge answers: refusals, leaks, attacks, citations, JSON"),
     "compact": Command("spanledger_ingest.cli.compact", "give the disk space of deleted rows back"),
     "generate": Command("spanledger_ingest.traffic.cli", "write deterministic made-up traffic with its truth file"),
 }
