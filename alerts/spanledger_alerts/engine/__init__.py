@@ -1,11 +1,13 @@
 """From findings to notifications: states, groups, routes, silences and inhibition."""
 
 from spanledger_alerts.engine._engine import AlertEngine, Policy
+from spanledger_alerts.engine._inhibitions import DEFAULT_INHIBITIONS, build_inhibitions
 from spanledger_alerts.engine._mutes import Inhibition, Kind, Mute, Mutes
 from spanledger_alerts.engine._routes import Route, Routes, Target, build_routes, read_matchers
 from spanledger_alerts.engine._states import OPEN, State, Tracked, advance, label_set
 
 __all__ = [
+    "DEFAULT_INHIBITIONS",
     "OPEN",
     "AlertEngine",
     "Inhibition",
@@ -19,6 +21,7 @@ __all__ = [
     "Target",
     "Tracked",
     "advance",
+    "build_inhibitions",
     "build_routes",
     "label_set",
     "read_matchers",

@@ -28,8 +28,8 @@ class Policy:
     """Alerts in one message; the rest is counted."""
 
     def rule(self, name: str) -> Rule:
-        """Return a rule; what no rule is configured for fires at once."""
-        return self.rules.get(name) or EventRule(name=name)
+        """Return a rule; ``budget:x`` goes by ``budget``. What no rule is configured for fires at once."""
+        return self.rules.get(name) or self.rules.get(name.partition(":")[0]) or EventRule(name=name)
 
 
 class AlertEngine:
@@ -59,10 +59,15 @@ class AlertEngine:
     def observe(self, findings: Iterable[Finding]) -> None:
         """Take findings that come by themselves, in the order in which they were made."""
         with self._database.transaction():
-            for finding in findings:
+            for finding in (self._levelled(finding) for finding in findings):
                 rule = self._policy.rule(finding.rule)
                 was = self._book.open_one(fingerprint(finding.rule, finding.owner, finding.labels))
                 self._change(rule, was, advance(rule, was, finding), finding.at_ns)
+
+    def _levelled(self, finding: Finding) -> Finding:
+        rule = self._policy.rule(finding.rule)
+        levels = rule.levels if isinstance(rule, EventRule) else {}
+        return replace(finding, severity=levels.get(finding.labels.get("threshold", ""), finding.severity))
 
     def evaluated(self, name: str, findings: Sequence[Finding], at_ns: int) -> None:
         """Take everything that a rule found at a moment: what it found nothing about is without data."""
@@ -88,7 +93,8 @@ class AlertEngine:
         """Resolve what is left of rules that do not exist any more: nobody would judge it again."""
         existing = set(names)
         with self._database.transaction():
-            for name in {rule for rule, _ in self._book.counts()} - existing:
+            open_ = {rule for rule, _ in self._book.counts()}
+            for name in (rule for rule in open_ if rule.partition(":")[0] not in existing):
                 gone = EventRule(name=name)
                 for was in self._book.open_of(name).values():
                     if not was.finding.once:

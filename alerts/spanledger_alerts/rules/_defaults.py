@@ -164,10 +164,9 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
     ),
     HealthRule(
         name="jobs_failing",
-        doc="periodic work of the service fails",
-        reading="job_failing",
-        compare=">=",
-        threshold=3,
+        doc="periodic work of the service does not come to its end",
+        reading="job_lag_seconds",
+        threshold=3600,
         for_=5 * MINUTE,
         across_tenants=True,
     ),

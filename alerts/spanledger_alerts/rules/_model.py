@@ -159,7 +159,10 @@ class HealthRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRule(Rule):
-    """How the findings of another part (budgets) are treated: they come by themselves."""
+    """How the findings of another part are treated, which come by themselves as ``NAME`` or ``NAME:...``: budgets."""
+
+    levels: Mapping[str, Severity] = field(default_factory=dict)
+    """The label ``threshold`` to the severity that it is to have."""
 
 
 AnyRule: TypeAlias = MetricRule | BurnRateRule | AnomalyRule | SilenceRule | HealthRule | EventRule

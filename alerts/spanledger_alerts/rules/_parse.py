@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, get_args
 
 from spanledger_alerts.errors import RuleError
+from spanledger_alerts.records import Severity
 from spanledger_alerts.rules import _values as read
 from spanledger_alerts.rules._defaults import DEFAULT_RULES
 from spanledger_alerts.rules._model import (
@@ -164,6 +165,12 @@ def _pairs(where: str, value: Any) -> tuple[BurnPair, ...]:
     return tuple(found)
 
 
+def _levels(where: str, value: Any) -> dict[str, Severity]:
+    if not isinstance(value, Mapping):
+        raise RuleError(f'{where}: write {{ 50 = "info", 80 = "warning", 100 = "critical" }}')
+    return {str(threshold): read.severity(f"{where}.{threshold}", level) for threshold, level in value.items()}
+
+
 def _every(where: str, value: Any) -> int:
     found = read.window(where, value)
     if found > HOUR:
@@ -201,4 +208,5 @@ _READERS: Final[Mapping[str, Reader]] = {
     "factor": read.number,
     "baseline": read.window,
     "reading": read.text,
+    "levels": _levels,
 }
