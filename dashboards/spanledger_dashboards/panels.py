@@ -8,10 +8,11 @@ kind of panel, see :data:`Viz`.
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from spanledger_dashboards._expand import ALL, Value, auto_interval, expand
+from spanledger_dashboards._expand import ALL, ALL_SQL, Value, auto_interval, expand
 
 __all__ = [
     "ALL",
+    "ALL_SQL",
     "UNITS",
     "Annotation",
     "Board",
@@ -142,8 +143,10 @@ class PanelSpec:
     no_data: str = "No calls in this period"
     fills_when: str = ""
     """For what a fresh installation does not have: what will fill it."""
+    compares: bool = False
+    """For a stat: whether the period before is the first row."""
     good_is: Literal["", "up", "down"] = ""
-    """For a stat with the period before: which change is good news; empty for neither."""
+    """Which change from the period before is good news; empty for neither."""
     maximum: float | None = None
     """Of the axis or gauge."""
     decimals: int | None = None

@@ -3,6 +3,7 @@
 
 from typing import Final
 
+from spanledger_dashboards.boards import _parts as parts
 from spanledger_dashboards.boards import _sql as sql
 from spanledger_dashboards.boards._choices import ANNOTATIONS, VARIABLES
 from spanledger_dashboards.boards._later import BUDGETS_FILL, STATES
@@ -30,71 +31,53 @@ GROUP BY ALL ORDER BY cost DESC NULLS LAST, calls DESC, 1, 2 LIMIT 30"""
 
 
 _FIGURES: Final = (
-    PanelSpec(
-        id="cost-total",
+    parts.stat(
+        name="cost-total",
         title="Cost",
         question="What did the calls of this period cost, as far as their price is known?",
         sql=sql.compared("sum(cost_usd)"),
-        viz="stat",
         unit="usd",
-        width=4,
-        height=4,
         good_is="down",
     ),
-    PanelSpec(
-        id="cost-unpriced",
+    parts.stat(
+        name="cost-unpriced",
         title="Unpriced share",
         question="Which part of the answered calls has no known cost? It is missing in all sums on this page.",
         sql=sql.compared(sql.UNPRICED_SHARE),
-        viz="stat",
         unit="share",
-        width=4,
-        height=4,
         thresholds=sql.ANY_IS_BAD,
         good_is="down",
     ),
-    PanelSpec(
-        id="cost-pace",
+    parts.stat(
+        name="cost-pace",
         title="30 days at this pace",
         question="What would 30 days cost if they went on like this period?",
         sql=sql.compared(f"sum(cost_usd)::DOUBLE / nullif({_SECONDS}, 0) * 2592000"),
-        viz="stat",
         unit="usd",
-        width=4,
-        height=4,
         good_is="down",
     ),
-    PanelSpec(
-        id="cost-per-answer",
+    parts.stat(
+        name="cost-per-answer",
         title="Cost of 1,000 answers",
         question="What do 1,000 answered calls cost, failed attempts included?",
         sql=sql.compared(f"1000 * sum(cost_usd)::DOUBLE / nullif({sql.ANSWERED}, 0)"),
-        viz="stat",
         unit="usd",
-        width=4,
-        height=4,
         good_is="down",
     ),
-    PanelSpec(
-        id="cost-cached",
+    parts.stat(
+        name="cost-cached",
         title="Input read from cache",
         question="Which part of the input tokens came from a provider's cache, which is billed at a fraction?",
         sql=sql.compared("coalesce(sum(cache_read_tokens), 0)::DOUBLE / nullif(sum(input_tokens), 0)"),
-        viz="stat",
         unit="share",
-        width=4,
-        height=4,
         good_is="up",
     ),
-    PanelSpec(
-        id="cost-wasted",
+    parts.stat(
+        name="cost-wasted",
         title="Paid for nothing",
         question="What did failed, cut-off and blocked answers cost?",
         sql=sql.compared(f"coalesce(sum(cost_usd) FILTER ({sql.UNUSABLE}), 0)"),
-        viz="stat",
         unit="usd",
-        width=4,
-        height=4,
         good_is="down",
     ),
 )

@@ -3,77 +3,60 @@
 
 from typing import Final
 
+from spanledger_dashboards.boards import _parts as parts
 from spanledger_dashboards.boards import _sql as sql
 from spanledger_dashboards.boards._choices import ANNOTATIONS, VARIABLES
 from spanledger_dashboards.boards._later import ALERTS_FILL, ANOMALIES_FILL, BUDGETS_FILL, SCORES_FILL, alert_fields
 from spanledger_dashboards.panels import Board, Field, PanelSpec, Threshold
 
 _FIGURES: Final = (
-    PanelSpec(
-        id="overview-calls",
+    parts.stat(
+        name="overview-calls",
         title="Calls",
         question="How many model calls were made, and how many in the period before?",
         sql=sql.compared("count(*)", empty="0"),
-        viz="stat",
         unit="calls",
-        width=4,
-        height=4,
     ),
-    PanelSpec(
-        id="overview-cost",
+    parts.stat(
+        name="overview-cost",
         title="Cost",
         question="What did the calls cost whose price is known? The unpriced share stands beside it.",
         sql=sql.compared("sum(cost_usd)"),
-        viz="stat",
         unit="usd",
-        width=4,
-        height=4,
         good_is="down",
     ),
-    PanelSpec(
-        id="overview-unpriced",
+    parts.stat(
+        name="overview-unpriced",
         title="Unpriced share",
         question="Which part of the answered calls has no known cost, and is missing in every sum of money?",
         sql=sql.compared(sql.UNPRICED_SHARE),
-        viz="stat",
         unit="share",
-        width=4,
-        height=4,
         thresholds=sql.ANY_IS_BAD,
         good_is="down",
     ),
-    PanelSpec(
-        id="overview-errors",
+    parts.stat(
+        name="overview-errors",
         title="Error share",
         question="Which part of the calls failed?",
         sql=sql.compared(sql.ERROR_SHARE),
-        viz="stat",
         unit="share",
-        width=4,
-        height=4,
         thresholds=sql.ERROR_LEVELS,
         good_is="down",
     ),
-    PanelSpec(
-        id="overview-p95",
+    parts.stat(
+        name="overview-p95",
         title="Duration, p95",
         question="How long do all but the slowest twentieth of the calls take?",
         sql=sql.compared("quantile_cont(duration_ms, 0.95)"),
-        viz="stat",
         unit="ms",
-        width=4,
-        height=4,
         good_is="down",
     ),
-    PanelSpec(
-        id="overview-ttft",
+    parts.stat(
+        name="overview-ttft",
         title="Time to first token, p95",
         question="How long does a reader of a streamed answer wait for its first word, but for the slowest twentieth?",
         sql=sql.compared("quantile_cont(ttft_ms, 0.95)"),
-        viz="stat",
         unit="ms",
-        width=4,
-        height=4,
         good_is="down",
         no_data="No streamed call told when its first token came",
         fills_when="Filled by streamed calls.",
@@ -81,52 +64,44 @@ _FIGURES: Final = (
 )
 
 _STATES: Final = (
-    PanelSpec(
-        id="overview-alerts",
+    parts.stat(
+        name="overview-alerts",
         title="Alerts firing now",
         question="How many alerts fire at this moment?",
         sql=sql.figure("count(*)", "alerts", f"state = 'firing' AND {sql.chosen('tenant')}"),
-        viz="stat",
         unit="events",
         width=6,
-        height=4,
         thresholds=sql.ONE_IS_BAD,
         fills_when=ALERTS_FILL,
     ),
-    PanelSpec(
-        id="overview-anomalies",
+    parts.stat(
+        name="overview-anomalies",
         title="Anomalies going on",
         question="How many anomalies of the shown period have not ended?",
         sql=sql.figure("count(*)", "anomalies", f"ended IS NULL AND started <= {sql.TO} AND {sql.chosen('tenant')}"),
-        viz="stat",
         unit="events",
         width=6,
-        height=4,
         thresholds=(Threshold(None, "green"), Threshold(1, "orange")),
         fills_when=ANOMALIES_FILL,
     ),
-    PanelSpec(
-        id="overview-budget",
+    parts.stat(
+        name="overview-budget",
         title="Fullest budget",
         question="Which part of its limit has the budget spent that is nearest to it?",
         sql=sql.figure("max(spent_usd / nullif(limit_usd, 0))", "budgets", sql.chosen("tenant")),
-        viz="stat",
         unit="share",
         width=6,
-        height=4,
         thresholds=sql.BUDGET_LEVELS,
         no_data="No budget is set",
         fills_when=BUDGETS_FILL,
     ),
-    PanelSpec(
-        id="overview-scored",
+    parts.stat(
+        name="overview-scored",
         title="Scored calls",
         question="How many calls of this period have a quality score?",
         sql=sql.figure("count(DISTINCT span_id)", "scores", sql.SCORES),
-        viz="stat",
         unit="calls",
         width=6,
-        height=4,
         fills_when=SCORES_FILL,
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from spanledger_dashboards.boards._sql import ERROR_LEVELS
+from spanledger_dashboards.boards._sql import ERROR_LEVELS, TwoPeriods
 from spanledger_dashboards.panels import Field, PanelSpec, Threshold, Unit
 
 CALLS: Final = Field(name="calls", label="Calls", unit="calls")
@@ -36,9 +36,8 @@ OUTCOMES: Final = (
 
 def stat(name: str, title: str, question: str, sql: str, unit: Unit, **more: Any) -> PanelSpec:
     """Return a figure."""
-    return PanelSpec(
-        id=name, title=title, question=question, sql=sql, viz="stat", unit=unit, **{"width": 4, "height": 4, **more}
-    )
+    shape = {"width": 4, "height": 4, "compares": isinstance(sql, TwoPeriods), **more}
+    return PanelSpec(id=name, title=title, question=question, sql=sql, viz="stat", unit=unit, **shape)
 
 
 def table(name: str, title: str, question: str, sql: str, *fields: Field, **more: Any) -> PanelSpec:

@@ -93,9 +93,15 @@ SPANS_OF_CALLS: Final = f"$__timeFilter(time) AND {chosen()}"
 """As above, with what was reported twice."""
 
 
-def compared(value: str, *, empty: str = "NULL") -> str:
+class TwoPeriods(str):
+    """SQL of a figure whose first row is the period before."""
+
+    __slots__ = ()
+
+
+def compared(value: str, *, empty: str = "NULL") -> TwoPeriods:
     """Return a figure over calls for the period before and for this one."""
-    return f"""SELECT moment AS time, coalesce(value, {empty}) AS value
+    return TwoPeriods(f"""SELECT moment AS time, coalesce(value, {empty}) AS value
 FROM (VALUES ({FROM}), ({TO})) AS periods(moment)
 LEFT JOIN (
   SELECT CASE WHEN time < {FROM} THEN {FROM} ELSE {TO} END AS moment, {value} AS value
@@ -103,7 +109,7 @@ LEFT JOIN (
   WHERE time BETWEEN {FROM} - ({TO} - {FROM}) AND {TO} AND billable AND {chosen()}
   GROUP BY 1
 ) AS found USING (moment)
-ORDER BY 1"""
+ORDER BY 1""")
 
 
 def figure(value: str, source: str, where: str) -> str:
