@@ -103,18 +103,28 @@ def _story(outcome: Outcome, url: str, place: str) -> list[str]:
             f"all stored {seconds['stored']:.1f} s after the start."
         ),
     ]
-    for incident in truth["incidents"]:
-        scope, impact = incident["scope"], exact(incident["expected_impact_usd"])
-        lines.append(
-            f"Hidden in them: at {incident['onset'][11:16]} UTC the {scope['use_case']} prompt of {scope['tenant_id']} "
-            f"grew {incident['magnitude']} times as long; this has cost {impact:,.2f} USD more than it would have."
-        )
+    lines += [_incident(incident) for incident in truth["incidents"]]
     lines.append(
         f"Then an application made {len(outcome.live)} calls through the real OpenAI and Anthropic SDKs, instrumented "
         "by `import spanledger.auto` alone: plain, streamed, async, with a tool, refused and retried, on a model that "
         "nobody lists, and a stream left half way."
     )
     return lines
+
+
+def _incident(incident: Row) -> str:
+    """Say what was hidden in the traffic, and what it cost."""
+    impact, factor = exact(incident["expected_impact_usd"]), incident["factor"]
+    where = ", ".join(str(value) for value in incident["scope"].values())
+    cause = incident["root_cause"]
+    what = {
+        "prompt_growth": f"the prompt of {where} grew {factor:g} times as long",
+        "dearer_model_behind_alias": f"{where} was answered by {cause.get('response_model')}, which is dearer",
+        "provider_fails": f"{factor:.0%} more calls to {where} failed",
+        "max_tokens_lowered": f"max_tokens of {where} was lowered to {cause.get('max_tokens')}; answers were cut off",
+    }.get(incident["cause"], f"{incident['kind'].replace('_', ' ')} of {where}")
+    money = f"{abs(impact):,.2f} USD {'more' if impact >= 0 else 'less'} than without it"
+    return f"Hidden in them: {incident['onset'][5:16].replace('T', ' ')} UTC, {what}: {money}."
 
 
 def _usage(dimension: str, rows: Sequence[Row], most: int) -> Table:

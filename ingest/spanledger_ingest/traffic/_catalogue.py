@@ -27,6 +27,8 @@ class Provider:
 
     name: str
     """`gen_ai.provider.name`."""
+    stored: str
+    """How the service calls it."""
     scope: str
     scope_version: str
     operation: str = "chat"
@@ -106,6 +108,7 @@ _WORDS: dict[Finish, str] = {
 }
 OPENAI = Provider(
     name="openai",
+    stored="openai",
     scope="opentelemetry.instrumentation.genai.openai",
     scope_version="1.3b0",
     id_prefix="chatcmpl-",
@@ -119,6 +122,7 @@ OPENAI = Provider(
 )
 ANTHROPIC = Provider(
     name="anthropic",
+    stored="anthropic",
     scope="opentelemetry.instrumentation.genai.anthropic",
     scope_version="1.3b0",
     id_prefix="msg_01",
@@ -132,6 +136,7 @@ ANTHROPIC = Provider(
 )
 GOOGLE = Provider(
     name="gemini",
+    stored="gcp.gemini",
     scope="opentelemetry.instrumentation.google_genai",
     scope_version="1.3b0",
     operation="generate_content",
@@ -143,6 +148,7 @@ GOOGLE = Provider(
 # There is no official instrumentor: its users write these spans by hand.
 MISTRAL = Provider(
     name="mistral_ai",
+    stored="mistral_ai",
     scope="llm_gateway.telemetry",
     scope_version="2.0.1",
     id_prefix="",
@@ -334,7 +340,8 @@ COMPANIES = (
     *("nakatomi", "weyland", "rekall", "omnicorp", "zorg", "virtucon", "bluth", "sterling", "pied-piper", "dunder"),
     *("prestige", "krusty", "mooby", "sirius", "encom", "lexcorp", "oscorp", "roxxon", "buynlarge", "lacuna"),
 )
-"""The most tenants a world can have is the length of this list."""
+DIVISIONS = ("labs", "retail", "energy", "health", "media", "travel", "legal", "mobile", "finance")
+"""Where a world has more tenants than there are companies, their divisions are tenants too."""
 
 PLACES = ((0, "eu-west-2"), (60, "eu-central-1"), (-300, "us-east-1"), (-480, "us-west-2"), (330, "ap-south-1"))
 """Offset of a tenant's clock from UTC in minutes (no daylight saving: a tenant's shape is a shape), and its region."""

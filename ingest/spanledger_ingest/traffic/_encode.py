@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from spanledger_ingest.traffic import _wire as wire
 from spanledger_ingest.traffic._catalogue import Fault, Provider, Usage
-from spanledger_ingest.traffic._plan import Attempt, Request, ToolRun
+from spanledger_ingest.traffic._requests import Attempt, Request, ToolRun
 
 MOST_SPANS = 512
 """Spans per export request: the default batch of the OpenTelemetry SDKs."""
@@ -98,7 +98,7 @@ def _spans(request: Request) -> Iterable[_Encoded]:
         if isinstance(step, ToolRun):
             yield _Encoded(_AGENT_SCOPE, ids + _tool(step) + context + _FLAGS)
         else:
-            yield _Encoded(_scope(step.model.provider), ids + _call(step, request) + context + _FLAGS)
+            yield _Encoded(_scope(step.model.provider), ids + _call(step) + context + _FLAGS)
 
 
 def _scope(provider: Provider) -> Scope:
@@ -115,7 +115,7 @@ def _context(request: Request) -> bytes:
             wire.string("spanledger.use_case", request.use_case.name),
             wire.string("gen_ai.prompt.name", request.use_case.prompt),
             wire.string("gen_ai.prompt.version", request.prompt_version),
-            wire.string("cloud.region", request.tenant.region),
+            wire.string("cloud.region", request.region),
         )
     )
 
@@ -159,9 +159,9 @@ def _tool(run: ToolRun) -> bytes:
     )
 
 
-def _call(attempt: Attempt, request: Request) -> bytes:
+def _call(attempt: Attempt) -> bytes:
     model, provider = attempt.model, attempt.model.provider
-    limit = request.use_case.max_tokens
+    limit = attempt.max_tokens
     asked = b"".join(
         (
             _head(f"{provider.operation} {model.name}", _CLIENT, attempt.start_ns, attempt.end_ns),
@@ -184,7 +184,7 @@ def _answer(attempt: Attempt) -> bytes:
     return b"".join(
         (
             wire.strings("gen_ai.response.finish_reasons", attempt.model.provider.finishes[attempt.finish]),
-            wire.string("gen_ai.response.model", attempt.model.snapshot),
+            wire.string("gen_ai.response.model", attempt.served),
             wire.string("gen_ai.response.id", attempt.response_id),
             _usage(attempt.usage),
             first_chunk,

@@ -5,18 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from spanledger_ingest.errors import IngestError
+from spanledger_ingest.traffic._calls import traffic
 from spanledger_ingest.traffic._encode import batches, encode
 from spanledger_ingest.traffic._ledger import Ledger, truth
-from spanledger_ingest.traffic._plan import plan_hour
-from spanledger_ingest.traffic._world import World, build_world
-
-DEFAULT_END_NS = 1_790_812_800_000_000_000
-"""2026-10-01T00:00:00Z, a fixed date so that a seed alone names the bytes."""
+from spanledger_ingest.traffic._requests import requests
+from spanledger_ingest.traffic._world import World
 
 
 class OutputError(IngestError):
@@ -35,12 +32,12 @@ class HourTraffic:
 
 def generate_hour(world: World, hour: int) -> HourTraffic:
     """Make one hour of a world; needs no other hour to have been made."""
-    requests = [request for tenant in world.tenants for request in plan_hour(world, tenant, hour)]
-    requests.sort(key=attrgetter("start_ns", "trace_id"))
     ledger = Ledger()
-    for request in requests:
-        ledger.record(world, request)
-    return HourTraffic(hour, [encode(batch) for batch in batches(requests)], ledger)
+    made = traffic(world, range(hour, hour + 1))
+    if made is None:
+        return HourTraffic(hour, [], ledger)
+    ledger.record(world, made)
+    return HourTraffic(hour, [encode(batch) for batch in batches(requests(world, made))], ledger)
 
 
 def generate(world: World) -> Iterator[HourTraffic]:
@@ -59,35 +56,20 @@ class Written:
     """Of all request bodies, one after the other."""
 
 
-def write_traffic(
-    seed: int,
-    days: int,
-    out: Path,
-    *,
-    end_ns: int = DEFAULT_END_NS,
-    tenants: int = 20,
-    calls_per_day: int = 5000,
-    progress: Callable[[float], None] = lambda _share: None,
-) -> Written:
-    """Write a seed's traffic as OTLP/HTTP request bodies and its truth file.
+def write_traffic(world: World, out: Path, *, progress: Callable[[float], None] = lambda _share: None) -> Written:
+    """Write a world's traffic as OTLP/HTTP request bodies and its truth file.
 
     ``out/<date>/<hour>-<part>.binpb`` is the body of one ``POST /v1/traces``; names sort in order of time. The same
-    arguments and generator version write the same bytes.
+    world and generator version write the same bytes.
 
     Args:
-        seed: Names the traffic.
-        days: Length of the period that ends at ``end_ns``.
+        world: What to write.
         out: A folder, made if missing; must be empty.
-        end_ns: End of the period, ns since the epoch.
-        tenants: How many tenants.
-        calls_per_day: Model calls per day, on average.
         progress: Called with the share done, 0..1, after each hour.
 
     Raises:
         OutputError: If ``out`` is not empty or cannot be written to.
-        ValueError: If a number is out of range.
     """
-    world = build_world(seed, end_ns=end_ns, days=days, tenants=tenants, calls_per_day=calls_per_day)
     _prepare(out)
     ledger, digest, files, size = Ledger(), sha256(), 0, 0
     for done, hour in enumerate(generate(world), start=1):

@@ -1,18 +1,21 @@
 """The truth about generated traffic: exact totals, against which whatever was ingested can be checked."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from spanledger_ingest.traffic._plan import Attempt, Request
+import numpy as np
+
+from spanledger_ingest.traffic._lexicon import MODEL_NAMES
+from spanledger_ingest.traffic._rows import NO_FAULT, NO_TOOL, Traffic
 from spanledger_ingest.traffic._world import Tenant, World
 
-VERSION = 1
+VERSION = 2
 """Version of the generator: raised whenever the bytes of a seed change."""
 
 _NANO = Decimal("1e-9")
+_SUMMED: Final = ("input", "output", "cache_read", "cache_write", "reasoning", "cost")
 
 
 def usd(nano_usd: int) -> str:
@@ -39,20 +42,6 @@ class Totals:
     reasoning_tokens: int = 0
     cost_nano_usd: int = 0
 
-    def add(self, attempt: Attempt) -> None:
-        """Count one call."""
-        self.calls += 1
-        if attempt.fault is not None:
-            self.errors += 1
-            return
-        usage = attempt.usage
-        self.input_tokens += usage.input
-        self.output_tokens += usage.output
-        self.cache_read_tokens += usage.cache_read
-        self.cache_write_tokens += usage.cache_write
-        self.reasoning_tokens += usage.reasoning
-        self.cost_nano_usd += attempt.model.cost(usage)
-
     def merge(self, other: "Totals") -> None:
         """Add the sums of another."""
         for name in self.__slots__:
@@ -65,28 +54,22 @@ class Totals:
 
 
 @dataclass(slots=True)
-class _Impact:
-    calls: int = 0
-    nano_usd: int = 0
-
-
-@dataclass(slots=True)
 class Ledger:
-    """Totals per tenant and per model, and what each incident cost. Ledgers of parts add up."""
+    """Totals per tenant and per model. Ledgers of parts add up."""
 
     tenants: dict[str, Totals] = field(default_factory=dict)
     models: dict[str, Totals] = field(default_factory=dict)
-    impacts: dict[str, _Impact] = field(default_factory=dict)
     requests: int = 0
     spans: int = 0
 
-    def record(self, world: World, request: Request) -> None:
-        """Count one request and its calls."""
-        self.requests += 1
-        self.spans += 1 + len(request.steps)
-        for step in request.steps:
-            if isinstance(step, Attempt):
-                self._record(world, request, step)
+    def record(self, world: World, traffic: Traffic) -> None:
+        """Count some traffic."""
+        calls = traffic.calls
+        self.requests += len(traffic.requests.tenant)
+        self.spans += len(traffic.requests.tenant) + len(traffic) + int((calls.tool != NO_TOOL).sum())
+        names = [tenant.id for tenant in world.tenants]
+        _add(self.tenants, names, traffic.requests.tenant[calls.request], traffic)
+        _add(self.models, MODEL_NAMES, calls.model, traffic)
 
     def merge(self, other: "Ledger") -> None:
         """Add the sums of another."""
@@ -95,10 +78,6 @@ class Ledger:
         for mine, theirs in ((self.tenants, other.tenants), (self.models, other.models)):
             for key, totals in theirs.items():
                 mine.setdefault(key, Totals()).merge(totals)
-        for key, impact in other.impacts.items():
-            own = self.impacts.setdefault(key, _Impact())
-            own.calls += impact.calls
-            own.nano_usd += impact.nano_usd
 
     @property
     def total(self) -> Totals:
@@ -108,23 +87,27 @@ class Ledger:
             whole.merge(totals)
         return whole
 
-    def _record(self, world: World, request: Request, attempt: Attempt) -> None:
-        self.tenants.setdefault(request.tenant.id, Totals()).add(attempt)
-        self.models.setdefault(attempt.model.name, Totals()).add(attempt)
-        if attempt.usage == attempt.without_incident:
-            return
-        for incident in world.incidents:
-            if incident.concerns(request.tenant.id, request.use_case.name):
-                impact = self.impacts.setdefault(incident.id, _Impact())
-                impact.calls += 1
-                impact.nano_usd += attempt.model.cost(attempt.usage) - attempt.model.cost(attempt.without_incident)
+
+def _add(
+    sums: dict[str, Totals], names: "list[str] | tuple[str, ...]", key: "np.ndarray[Any, Any]", traffic: Traffic
+) -> None:
+    """Add the calls up by a column of places in ``names``."""
+    calls = traffic.calls
+    columns = [np.ones(len(key), dtype=np.int64), (calls.fault != NO_FAULT).astype(np.int64)]
+    columns += [getattr(calls, name) for name in _SUMMED]
+    table = np.zeros((len(columns), len(names)), dtype=np.int64)
+    for row, column in zip(table, columns, strict=True):
+        np.add.at(row, key, column)
+    for place in np.flatnonzero(table[0]).tolist():
+        sums.setdefault(names[place], Totals()).merge(Totals(*table[:, place].tolist()))
 
 
 def truth(world: World, ledger: Ledger) -> dict[str, Any]:
-    """Return the truth file: the period, exact totals, and the labelled incidents with the money each one cost."""
+    """Return the truth file: the period, exact totals, and the labels of `World.truth`."""
     return {
         "generator_version": VERSION,
         "seed": world.seed,
+        "mode": world.mode,
         "start": moment(world.start_ns),
         "end": moment(world.end_ns),
         "days": world.days,
@@ -133,7 +116,7 @@ def truth(world: World, ledger: Ledger) -> dict[str, Any]:
         "totals": ledger.total.as_json(),
         "tenants": [_tenant(tenant, ledger) for tenant in world.tenants],
         "models": [{"model": model, **totals.as_json()} for model, totals in sorted(ledger.models.items())],
-        "incidents": list(_incidents(world, ledger)),
+        **world.truth,
     }
 
 
@@ -145,16 +128,3 @@ def _tenant(tenant: Tenant, ledger: Ledger) -> dict[str, Any]:
         "region": tenant.region,
         **ledger.tenants.get(tenant.id, Totals()).as_json(),
     }
-
-
-def _incidents(world: World, ledger: Ledger) -> Iterable[dict[str, Any]]:
-    for incident in world.incidents:
-        impact = ledger.impacts.get(incident.id, _Impact())
-        yield {
-            "id": incident.id,
-            **incident.describe(),
-            "onset": moment(incident.onset_ns),
-            "end": moment(incident.end_ns),
-            "affected_calls": impact.calls,
-            "expected_impact_usd": usd(impact.nano_usd),
-        }

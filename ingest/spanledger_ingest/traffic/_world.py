@@ -1,12 +1,16 @@
-"""A world: the tenants of a seed, how much traffic each sends at what time, and the incidents of the period."""
+"""A world: the tenants of a seed, what happens in their lives, and the incidents of the period."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from spanledger_ingest.traffic import _life
 from spanledger_ingest.traffic._catalogue import (
     ARCHETYPES,
     COMPANIES,
+    DIVISIONS,
     MODELS,
     PLACES,
     USE_CASES,
@@ -14,15 +18,22 @@ from spanledger_ingest.traffic._catalogue import (
     Model,
     UseCase,
 )
-from spanledger_ingest.traffic._incidents import Incident, PromptGrowth
+from spanledger_ingest.traffic._incidents import Incident
+from spanledger_ingest.traffic._lexicon import Lexicon, lexicon
+from spanledger_ingest.traffic._load import Load, read_load
 from spanledger_ingest.traffic._random import Stream
 
-MOST_TENANTS = len(COMPANIES)
-HOUR_NS = 3_600_000_000_000
-_ZIPF_EXPONENT = 1.1
+if TYPE_CHECKING:
+    from spanledger_ingest.traffic._schedule import Plan
+
+Mode = Literal["seasonal", "wild"]
+MOST_TENANTS = len(COMPANIES) * (1 + len(DIVISIONS))
+HOUR_NS = _life.HOUR_NS
+DEFAULT_END_NS = 1_790_812_800_000_000_000
+"""2026-10-01T00:00:00Z, a fixed date so that a seed alone names the bytes."""
 MOST_TURNS = 5
+_ZIPF_EXPONENT = 1.1
 _MEAN_TURNS = (2 + MOST_TURNS) / 2
-_INCIDENT_HOURS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,11 @@ class Workload:
     model: Model
     fallback: Model
 
+    @property
+    def version(self) -> int:
+        """Number of the prompt version at the start."""
+        return int(self.use_case.prompt_version[1:])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
@@ -43,13 +59,21 @@ class Tenant:
     archetype: Archetype
     utc_offset_minutes: int
     region: str
+    second_region: str | None = None
+    """Where a fifth of the requests go, if the tenant works in two regions."""
     users: int
     workloads: tuple[Workload, ...]
     requests_per_hour: float
     """Mean over the whole week."""
+    growth: float = 0.0
+    """Change of the rate per week, as a share of the rate at the end of the period."""
+    joined_ns: int = 0
+    left_ns: int = 2**63 - 1
+    client: int | None = None
+    """Which client of the recorded load it is."""
 
     def rate(self, hour: int) -> float:
-        """Return the requests expected in an hour, counted from the epoch."""
+        """Return the requests expected in an hour, counted from the epoch, in an ordinary week."""
         local = hour + self.utc_offset_minutes // 60
         weekday = (local // 24 + 3) % 7  # the epoch was a Thursday
         shape = self.archetype.day[local % 24] * (self.archetype.weekend if weekday >= 5 else 1.0)
@@ -66,6 +90,11 @@ class World:
     days: int
     tenants: tuple[Tenant, ...]
     incidents: tuple[Incident, ...] = ()
+    mode: Mode = "seasonal"
+    life: _life.Life = field(default_factory=_life.Life)
+    faults: bool = False
+    """Whether the telemetry suffers: late and doubled spans, skewed clocks, lost ones."""
+    load: Load | None = field(default=None, compare=False)
 
     @property
     def start_ns(self) -> int:
@@ -77,37 +106,91 @@ class World:
         """The hours since the epoch that the period touches; the first and the last may be cut."""
         return range(self.start_ns // HOUR_NS, -(-self.end_ns // HOUR_NS))
 
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The tenants as columns."""
+        return lexicon(self.tenants)
 
-def build_world(seed: int, *, end_ns: int, days: int, tenants: int = 20, calls_per_day: int = 5000) -> World:
+    @cached_property
+    def truth(self) -> dict[str, Any]:
+        """Incidents with their exact cost, events, and what is not an incident: the truth file without its totals.
+
+        The first look makes the traffic of every incident twice, with and without it.
+        """
+        from spanledger_ingest.traffic._truth import labels  # noqa: PLC0415 - a label needs traffic, traffic a world
+
+        return labels(self)
+
+    def without(self, incident: Incident) -> "World":
+        """Return the same world in which an incident did not happen."""
+        return replace(self, incidents=tuple(other for other in self.incidents if other is not incident))
+
+
+def build_world(  # noqa: PLR0913 - the knobs of a world, all by name
+    seed: int,
+    *,
+    end_ns: int = DEFAULT_END_NS,
+    days: int = 7,
+    tenants: int = 20,
+    calls_per_day: int = 5000,
+    mode: Mode = "seasonal",
+    incidents: "Plan" = "demo",
+    load: Path | None = None,
+    faults: bool = False,
+) -> World:
     """Make the world of a seed.
 
     Args:
         seed: Any integer. Same arguments, same world, same bytes.
         end_ns: End of the period, ns since the epoch; need not fall on a full hour.
         days: Length of the period.
-        tenants: How many; their volumes follow Zipf's law.
-        calls_per_day: Model calls per day over all tenants, in expectation and on average over the week.
+        tenants: How many; their volumes follow Zipf's law, or the recorded load.
+        calls_per_day: Model calls per day over all tenants, in expectation and on average.
+        mode: ``seasonal``: the day and the week explain most of the load. ``wild``: they explain little; rates follow
+            ``load`` if it is given, else a made-up process of bursts and lulls.
+        incidents: ``none``, ``demo`` (four, easy to see) or ``full`` (all kinds and magnitudes, one after the other
+            in the second half of the period).
+        load: A file with request rates of real clients, for ``wild``.
+        faults: Whether spans arrive late, twice, with skewed clocks or not at all.
 
     Raises:
-        ValueError: If ``days`` or ``calls_per_day`` is not positive, or there are too few or too many tenants.
+        LoadError: If ``load`` cannot be read.
+        ValueError: If a number is out of range, or ``load`` is given for a seasonal world.
     """
+    from spanledger_ingest.traffic._schedule import schedule  # noqa: PLC0415 - a schedule looks at the world's rates
+
     if days < 1 or calls_per_day < 1:
         raise ValueError(f"days and calls per day must be positive, not {days} and {calls_per_day}")
     if not 1 <= tenants <= MOST_TENANTS:
         raise ValueError(f"a world has 1 to {MOST_TENANTS} tenants, not {tenants}")
-    made = _tenants(seed, tenants, calls_per_day)
-    return World(seed=seed, end_ns=end_ns, days=days, tenants=made, incidents=_incidents(made, end_ns))
+    if load is not None and mode != "wild":
+        raise ValueError(f"a recorded load makes a world wild, not {mode}")
+    recorded = None if load is None else read_load(load)
+    made = _tenants(seed, tenants, calls_per_day, recorded)
+    world = World(seed=seed, end_ns=end_ns, days=days, tenants=made, mode=mode, faults=faults, load=recorded)
+    lived = _lived(world)
+    return replace(lived, incidents=schedule(lived, incidents))
 
 
-def _tenants(seed: int, count: int, calls_per_day: int) -> tuple[Tenant, ...]:
+def _tenants(seed: int, count: int, calls_per_day: int, load: Load | None) -> tuple[Tenant, ...]:
     stream = Stream(seed, "world")
-    names = stream.shuffled(COMPANIES)[:count]
-    zipf = [1.0 / (rank + 1) ** _ZIPF_EXPONENT for rank in range(count)]
+    names = _names(stream, count)
+    clients: list[int | None] = [None] * count
+    weights = [1.0 / (rank + 1) ** _ZIPF_EXPONENT for rank in range(count)]
+    if load is not None:
+        drawn = load.draw(Stream(seed, "clients"), count)
+        clients, weights = [*drawn], [load.mean(client) for client in drawn]
     kinds = _archetypes(stream, count)
     return tuple(
-        _tenant(Stream(seed, "tenant", name), name, kind, calls_per_day * share / sum(zipf))
-        for name, kind, share in zip(names, kinds, zipf, strict=True)
+        _tenant(Stream(seed, "tenant", name), name, kind, calls_per_day * weight / sum(weights), client)
+        for name, kind, weight, client in zip(names, kinds, weights, clients, strict=True)
     )
+
+
+def _names(stream: Stream, count: int) -> list[str]:
+    names = stream.shuffled(COMPANIES)[:count]
+    divisions = [f"{company}-{division}" for division in DIVISIONS for company in names]
+    return [*names, *divisions[: count - len(names)]]
 
 
 def _archetypes(stream: Stream, count: int) -> list[Archetype]:
@@ -119,21 +202,30 @@ def _archetypes(stream: Stream, count: int) -> list[Archetype]:
     return [*dealt, *([sparse] * few)]
 
 
-def _tenant(stream: Stream, name: str, archetype: Archetype, calls_per_day: float) -> Tenant:
+def _tenant(stream: Stream, name: str, archetype: Archetype, calls_per_day: float, client: int | None) -> Tenant:
     offset, region = PLACES[stream.below(len(PLACES))]
     wanted = stream.shuffled([case for case in USE_CASES if case.name in archetype.use_cases])[:2]
     workloads = tuple(_workload(stream, case, weight) for case, weight in zip(wanted, (0.7, 0.3), strict=False))
     calls_per_request = _MEAN_TURNS if wanted[0].tools else 1.0
-    requests_per_hour = min(calls_per_day / calls_per_request / 24, archetype.most_per_hour)
+    most = archetype.most_per_hour if client is None else float("inf")
+    requests_per_hour = min(calls_per_day / calls_per_request / 24, most)
     return Tenant(
         id=name,
         archetype=archetype,
         utc_offset_minutes=offset,
         region=region,
+        second_region=_second_region(stream, region),
         users=5 + int(requests_per_hour * 3),
         workloads=workloads,
         requests_per_hour=requests_per_hour,
+        client=client,
     )
+
+
+def _second_region(stream: Stream, first: str) -> str | None:
+    """Give three tenants in ten a second region."""
+    other = PLACES[stream.below(len(PLACES))][1]
+    return other if stream.chance(0.375) and other != first else None
 
 
 def _workload(stream: Stream, case: UseCase, weight: float) -> Workload:
@@ -144,19 +236,48 @@ def _workload(stream: Stream, case: UseCase, weight: float) -> Workload:
     return Workload(use_case=own, weight=weight, model=suited[first], fallback=fallback)
 
 
-def _incidents(tenants: tuple[Tenant, ...], end_ns: int) -> tuple[Incident, ...]:
-    """Let the prompt of a tenant grow in the last hours: one that is busy then, but not the largest of all."""
-    last = end_ns // HOUR_NS
-    window = range(last - _INCIDENT_HOURS, last)
-    victim = max(tenants[1:] or tenants, key=lambda tenant: (sum(map(tenant.rate, window)), tenant.id))
-    case = victim.workloads[0].use_case
-    growth = PromptGrowth(
-        id="prompt-growth-1",
-        tenant_id=victim.id,
-        use_case=case.name,
-        new_version=f"v{int(case.prompt_version[1:]) + 1}",
-        factor=4,
-        onset_ns=end_ns - _INCIDENT_HOURS * HOUR_NS,
-        end_ns=end_ns,
+def _lived(world: World) -> World:
+    """Let the tenants grow, come and go, and draw what else happens."""
+    start, end = world.start_ns, world.end_ns
+    tenants = world.tenants if world.load else tuple(_aged(world, tenant) for tenant in world.tenants)
+    members = [_member(tenant) for tenant in tenants]
+    days = range(start // _life.DAY_NS - 1, end // _life.DAY_NS + 1)
+    # A recorded load has bursts of its own.
+    bursts = () if world.load else [b for m in members for b in _life.bursts(world.seed, m, days, wild=_is_wild(world))]
+    long = world.days >= _life.LIVED_DAYS
+    services = sorted({case.service for case in USE_CASES})
+    own = _life.Life(
+        bursts=tuple(burst for burst in bursts if burst.end_ns > start and burst.onset_ns < end),
+        deploys=tuple(d for m in members for d in _life.deploys(world.seed, m, start, end)) if long else (),
+        served_changes=tuple(_life.served_changes(world.seed, start, end)) if long else (),
+        adoptions=tuple(_life.adoptions(world.seed, members, start, end)) if long else (),
+        outages=tuple(_life.outages(world.seed, services, start, end)) if world.faults else (),
     )
-    return (growth,)
+    return replace(world, tenants=tenants, life=own)
+
+
+def _is_wild(world: World) -> bool:
+    return world.mode == "wild"
+
+
+def _aged(world: World, tenant: Tenant) -> Tenant:
+    """Give a tenant its growth; let one in eight join late and one in twenty-five leave, if the period is long."""
+    stream = Stream(world.seed, "age", tenant.id)
+    growth = round(-0.03 + 0.06 * stream.uniform(), 4)
+    fate, when = stream.uniform(), stream.uniform()
+    joined, left = 0, 2**63 - 1
+    if world.days >= _life.LIVED_DAYS and fate < 0.13:
+        joined = world.start_ns + int((world.end_ns - world.start_ns) * (0.25 + 0.6 * when)) // HOUR_NS * HOUR_NS
+    elif world.days >= _life.LIVED_DAYS and fate > 0.96:
+        left = world.end_ns - int((world.end_ns - world.start_ns) * 0.5 * when) // HOUR_NS * HOUR_NS
+    return replace(tenant, growth=growth, joined_ns=joined, left_ns=left)
+
+
+def _member(tenant: Tenant) -> _life.Member:
+    used = {model.name for load in tenant.workloads for model in (load.model, load.fallback)}
+    return _life.Member(
+        id=tenant.id,
+        archetype=tenant.archetype,
+        use_cases=tuple((load.use_case.name, load.version) for load in tenant.workloads),
+        unused_models=tuple(model.name for model in MODELS if model.name not in used),
+    )

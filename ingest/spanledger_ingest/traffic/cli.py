@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from spanledger_ingest.traffic._generate import Written, write_traffic
-from spanledger_ingest.traffic._world import MOST_TENANTS
+from spanledger_ingest.traffic._world import MOST_TENANTS, build_world
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,13 +23,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="new or empty folder for request files and truth.json")
     parser.add_argument(
-        "--tenants", type=number_between(1, MOST_TENANTS), default=20, help="number of tenants, 1 to 40 (default 20)"
+        "--tenants", type=number_between(1, MOST_TENANTS), default=20, help="number of tenants, 1 to 400 (default 20)"
     )
     parser.add_argument(
         "--calls-per-day",
         type=number_between(1, 1_000_000_000),
         default=5000,
         help="model calls a day, on average (default 5000)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("seasonal", "wild"),
+        default="seasonal",
+        help="load that follows the day and the week, or hardly (default seasonal)",
+    )
+    parser.add_argument(
+        "--load", type=Path, metavar="FILE", help="request rates of real clients (.npz) that a wild world follows"
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--incidents",
+        choices=("none", "demo", "full"),
+        default="demo",
+        help="no incidents, four that are easy to see, or all kinds in all sizes in the second half (default demo)",
+    )
+    chosen.add_argument(
+        "--clean", action="store_const", const="none", dest="incidents", help="the same as --incidents none"
+    )
+    parser.add_argument(
+        "--faults", action="store_true", help="let spans arrive late, twice, with skewed clocks or not at all"
     )
     parser.add_argument("--json", action="store_true", help="print the truth as JSON")
 
@@ -65,14 +87,17 @@ def _write(args: argparse.Namespace) -> Written:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("generating", total=1.0)
-        return write_traffic(
+        world = build_world(
             args.seed,
-            args.days,
-            args.out,
+            days=args.days,
             tenants=args.tenants,
             calls_per_day=args.calls_per_day,
-            progress=lambda share: progress.update(task, completed=share),
+            mode=args.mode,
+            incidents=args.incidents,
+            load=args.load,
+            faults=args.faults,
         )
+        return write_traffic(world, args.out, progress=lambda share: progress.update(task, completed=share))
 
 
 def _report(written: Written, out: Path) -> None:
