@@ -179,10 +179,8 @@ def _cursor_order(cursor: Cursor) -> tuple[Any, ...]:
 
 def _conditions(filters: Filters) -> Iterator[tuple[str, Any]]:
     columns = {"tenant": "tenant_id", "service": "service_name"}
-    for name in Filters.__dataclass_fields__:
-        value = getattr(filters, name)
-        if value is not None:
-            yield columns.get(name, name), value
+    for name, value in filters.wanted.items():
+        yield columns.get(name, name), value
 
 
 def _group_key(row: _NamedRow, query: UsageQuery) -> tuple[Any, ...]:

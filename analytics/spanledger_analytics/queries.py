@@ -67,6 +67,7 @@ class Filters:
 
     ``owner`` is the caller's scope, the tenant of a credential: set it from the credential, never from a request.
     ``tenant`` is the displayed ``tenant_id``. ``model`` and ``use_case`` mean the dimensions of the same names.
+    ``missing`` names fields that a call must not have at all.
     """
 
     owner: str | None = None
@@ -80,6 +81,14 @@ class Filters:
     finish_reason: str | None = None
     billable: bool | None = None
     trace_id: str | None = None
+    missing: frozenset[Literal["tenant", "model", "provider", "use_case", "service"]] = frozenset()
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What each field must be, ``None`` for missing."""
+        names = (name for name in self.__dataclass_fields__ if name != "missing")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return given | dict.fromkeys(sorted(self.missing))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from spanledger_analytics.records import Content
-from spanledger_ingest.api import build_app
+from spanledger_ingest.api import add_routes, build_app
 from spanledger_ingest.auth import (
     Audit,
     Authenticator,
@@ -27,6 +27,7 @@ from spanledger_ingest.jobs import Job, JobGroups, Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
+from spanledger_ingest.page import Pages
 from spanledger_ingest.pgwire import PgServer
 from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read_request
 from spanledger_ingest.price_book import PriceBook
@@ -147,6 +148,7 @@ def build_service(settings: Settings) -> Service:
     server, audit = settings.server, Audit(guard.state)
     context = None if tls is None else tls.context()
     pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
+    pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
         store,
         stats=intake.stats,
@@ -157,11 +159,13 @@ def build_service(settings: Settings) -> Service:
         audit=audit,
         metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, pg.metrics),
     )
+    add_routes(app, pages.router)
     credentials = None if tls is None else tls.grpc_credentials()
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
     def release() -> None:
+        pages.close()
         pg.close()
         journal.close()
         store.close()

@@ -13,8 +13,7 @@ from starlette.routing import Route
 from spanledger_analytics.errors import StoreUnavailableError
 from spanledger_analytics.records import Batch, Rejection
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
-from spanledger_ingest.api import Metric, Principal, build_app
-from spanledger_ingest.api._app import _include
+from spanledger_ingest.api import Metric, Principal, add_routes, build_app
 from spanledger_ingest.api._traces import depth_first
 from spanledger_ingest.pipeline import Stats, WriterStats
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
@@ -216,7 +215,7 @@ def test_a_route_without_a_scope_is_refused(store: DuckDBStore) -> None:
     router = APIRouter()
     router.get("/open")(lambda: "everything")
     with pytest.raises(RuntimeError, match="declares no scope"):
-        _include(build_app(store, stats=stats), router)
+        add_routes(build_app(store, stats=stats), router)
 
 
 def _nobody(_: Request) -> Principal:

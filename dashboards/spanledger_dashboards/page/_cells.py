@@ -1,5 +1,6 @@
 """What is drawn without a script: figures, tables, bars, heat maps and lanes of states."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def grid_of(answer: Answer, state: State) -> Grid:
     kept = [place for place, style in enumerate(styles) if style.look != "hidden"]
     most = {place: _most(spec, [row[place] for row in answer.rows]) for place in kept}
     columns = [_column(answer, styles[place], place) for place in kept]
-    rows = [[_cell(row[place], styles[place], spec, most[place], state) for place in kept] for row in answer.rows]
+    rows = [[_cell(row[place], styles[place], most[place], state) for place in kept] for row in answer.rows]
     return Grid(columns=columns, rows=rows)
 
 
@@ -153,7 +154,7 @@ def _most(spec: PanelSpec, values: Sequence[Any]) -> float:
     return spec.maximum or max(numbers, default=0.0) or 1.0
 
 
-def _cell(value: Any, style: Field, spec: PanelSpec, most: float, state: State) -> Cell:
+def _cell(value: Any, style: Field, most: float, state: State) -> Cell:
     meaning = next((one for one in style.meanings if one.value == str(value)), None)
     if meaning is not None:
         return Cell(text=meaning.text, colour=meaning.colour, href=_href(value, style.link, state))
@@ -231,7 +232,7 @@ def _end(name: str, spec: PanelSpec) -> str:
 
 def _level(value: float, most: float) -> int:
     """Return 1 to 8; the square root lets rare values be seen beside frequent ones."""
-    return max(1, round((value / most) ** 0.5 * _HEAT_LEVELS))
+    return max(1, round(math.sqrt(value / most) * _HEAT_LEVELS))
 
 
 def lanes_of(answer: Answer, period: Period, step: float) -> Lanes:

@@ -1,5 +1,6 @@
 """Charts over time: what a browser draws, and the same numbers as a table."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,14 @@ class Series:
     right: bool = False
     decimals: int | None = None
 
+    stacked: bool = False
+    """Whether it is a part of a whole, as bars on each other are."""
+
+    @property
+    def figure(self) -> str:
+        """What stands in the legend: of a part its sum, else the latest value."""
+        return self.total if self.stacked else self.last
+
     @property
     def total(self) -> str:
         """The sum, with its unit."""
@@ -68,16 +77,10 @@ class Chart:
     """How many series were left out."""
 
     @property
-    def stacked(self) -> bool:
-        """Whether it shows bars that add up."""
-        return self.spec.viz == "bars"
-
-    @property
     def summary(self) -> str:
         """The chart in a sentence, for those who cannot see it."""
-        parts = (f"{one.label}: {one.total if self.stacked else one.last}" for one in self.series)
-        what = "in total" if self.stacked else "latest value"
-        return f"{self.spec.title}. {len(self.series)} series, {what}: {', '.join(parts)}."
+        parts = (f"{one.label} {'in total' if one.stacked else 'lately'} {one.figure}" for one in self.series)
+        return f"{self.spec.title}. {', '.join(parts)}."
 
     def drawing(self, marks: Iterable[Mark] = ()) -> dict[str, Any]:
         """Return what the script of the page draws."""
@@ -98,6 +101,7 @@ class Chart:
                     "colour": one.colour,
                     "look": one.look,
                     "right": one.right,
+                    "stacked": one.stacked,
                 }
                 for one in self.series
             ],
@@ -119,10 +123,8 @@ class Chart:
 def chart_of(answer: Answer, period: Period, step: float) -> Chart:
     """Return the chart of an answer of the kinds ``timeseries`` and ``bars``; ``step`` is the interval asked for, s."""
     time = answer.column("time", 0)
-    if "metric" in answer.columns:
-        columns = _long(answer, time, answer.columns.index("metric"))
-    else:
-        columns = _wide(answer, time)
+    metric = answer.columns.index("metric") if "metric" in answer.columns else None
+    columns = _wide(answer, time) if metric is None else _long(answer, time, metric)
     times = _filled(sorted({_seconds(row[time]) for row in answer.rows if row[time] is not None}), step)
     series = list(_series(answer.spec, columns, times))
     return Chart(
@@ -162,13 +164,13 @@ def _series(spec: PanelSpec, columns: Columns, times: Sequence[float]) -> Iterat
     places = iter(range(len(columns)))
     for name, values in columns.items():
         style = fields.get(name, Field(name=name))
-        if style.look == "hidden" and spec.viz == "bars":
-            continue
+        rest = name == "all others"
         yield Series(
             label=style.label or name,
             values=[values.get(at) for at in times],
             unit=style.unit or spec.unit,
-            colour=style.colour or f"s{next(places) % _PALETTE + 1}",
+            colour=style.colour or ("grey" if rest else f"s{next(places) % _PALETTE + 1}"),
+            stacked=spec.viz == "bars" and style.look in ("plain", "bars"),
             look=style.look,
             right=style.right_axis,
             decimals=spec.decimals if style.decimals is None else style.decimals,
@@ -192,6 +194,5 @@ def _seconds(at: Any) -> float:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    return float(value) if isinstance(value, int | float | Decimal) else None
+    number = float(value) if isinstance(value, int | float | Decimal) else math.nan
+    return number if math.isfinite(number) else None

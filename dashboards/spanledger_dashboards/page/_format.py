@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from spanledger_dashboards.panels import Unit
 
-NOTHING: Final = "–"
+NOTHING: Final = "\u2013"
 UNKNOWN: Final = "unknown"
 _UNITS_IN_WORDS: Final[dict[Unit, str]] = {
     "usd": "US dollars", "ms": "milliseconds", "s": "seconds", "share": "per cent", "tokens/s": "tokens per second",
@@ -47,7 +47,7 @@ def exact_usd(value: Any) -> str:
 
 
 def _usd(value: float, decimals: int | None) -> str:
-    sign, amount = "−" * (value < 0), abs(value)
+    sign, amount = "\u2212" * (value < 0), abs(value)
     if decimals is None:
         decimals = 0 if amount >= 100_000 else 2 if amount >= 1 or amount == 0 else _significant(amount)
     return f"{sign}${amount:,.{decimals}f}"

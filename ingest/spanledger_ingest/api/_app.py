@@ -84,19 +84,23 @@ def build_app(
         query_routes(store),
         admin_routes(store),
     ):
-        _include(app, router, "/api/v1")
+        add_routes(app, router, "/api/v1")
     if repricing is not None:
-        _include(app, reprice_routes(repricing), "/api/v1")
-    _include(app, jaeger_routes(store))
+        add_routes(app, reprice_routes(repricing), "/api/v1")
+    add_routes(app, jaeger_routes(store))
     if audit is not None:
-        _include(app, audit_routes(audit), "/api/v1")
-    _include(app, operations_routes(stats, metrics))
-    _include(app, docs_routes())
+        add_routes(app, audit_routes(audit), "/api/v1")
+    add_routes(app, operations_routes(stats, metrics))
+    add_routes(app, docs_routes())
     return app
 
 
-def _include(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
-    """Mount a router, after writing down the scope of each route."""
+def add_routes(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
+    """Mount a router, after writing down the scope of each route.
+
+    Raises:
+        RuntimeError: a route declares no scope.
+    """
     for route in router.routes:
         scope = _scope(route) if isinstance(route, APIRoute) else None
         if not isinstance(route, APIRoute) or scope is None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+import pyarrow as pa
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from spanledger_analytics import schema
@@ -41,13 +42,23 @@ def content_routes(store: SqlReader) -> APIRouter:
     def content(trace_id: TraceId, request: Request, principal: Reader) -> Response:
         """Prompts and answers of a trace, where stored. Reading is audited, with the header `Spanledger-Reason`."""
         record_reading(request, principal, {"trace_id": trace_id.lower()})
-        sql = f"SELECT * FROM span_content WHERE trace_id = '{trace_id.lower()}' ORDER BY time, span_id, kind, text"  # noqa: S608 - hexadecimal digits
-        found = store.run_sql(
-            sql, owner_scope=principal.tenant, max_rows=MAX_PAGE, timeout_s=TIMEOUT_S, permit=lambda _: None
-        )
+        found = content_of(store, trace_id.lower(), principal)
         return page(found, truncated=bool(found.schema.metadata))
 
     return router
+
+
+def content_of(store: SqlReader, trace_id: str, principal: Principal) -> pa.Table:
+    """Return the text of a trace; that it is read must have been recorded."""
+    sql = "SELECT * FROM span_content WHERE trace_id = $1 ORDER BY time, span_id, kind, text"
+    return store.run_sql(
+        sql,
+        owner_scope=principal.tenant,
+        max_rows=MAX_PAGE,
+        timeout_s=TIMEOUT_S,
+        permit=lambda _: None,
+        values=[trace_id],
+    )
 
 
 def audit_routes(audit: Audit) -> APIRouter:
@@ -72,13 +83,13 @@ def _cursor(found: list[AuditEntry], *, full: bool) -> str | None:
     return str(found[-1].seq) if full else None
 
 
-def record_reading(request: Request, principal: Principal, detail: Mapping[str, Any]) -> None:
-    """Write down that somebody is about to read content.
+def record_reading(request: Request, principal: Principal, detail: Mapping[str, Any], reason: str = "") -> None:
+    """Write down that somebody is about to read content; the reason is the header's where none is given.
 
     Raises:
         HTTPException: 403, they must say why.
     """
-    reason = request.headers.get(_REASON, "").strip()[:500]
+    reason = (reason or request.headers.get(_REASON, "")).strip()[:500]
     if principal.must_say_why and not reason:
         raise HTTPException(403, "say why in the header Spanledger-Reason: reading content in this role needs a reason")
     audit: Audit | None = request.app.state.audit

@@ -32,24 +32,42 @@ def trace_routes(store: SpanStore, price: Price | None) -> APIRouter:
     @router.get("/{trace_id}", responses=lists(row(schema.SPANS.view)))
     def trace(trace_id: TraceId, principal: Reader) -> Response:
         """The span tree, depth first: each span has its `depth`, the ids of its `children`, and its `call`."""
-        spans = _spans(store, trace_id.lower(), principal)
-        calls = {(c["tenant_id"], c["span_id"]): c for c in _calls(store, trace_id.lower(), principal)}
-        for span in spans:
-            span |= {name: orjson.loads(span[name]) for name in _JSON_COLUMNS}
-            span["call"] = calls.get((span["tenant_id"], span["span_id"]))
-        return json_response({"items": list(depth_first(spans)), "next_cursor": None})
+        return json_response({"items": trace_tree(store, trace_id.lower(), principal), "next_cursor": None})
 
     @router.get("/{trace_id}/explain", responses=lists({"type": "object"}))
     def explanation(trace_id: TraceId, principal: Accountant) -> Response:
         """Why each span of the trace was billed or not, and its price by token class."""
-        rows = _calls(store, trace_id.lower(), principal)
-        if not rows:
-            _spans(store, trace_id.lower(), principal)  # 404 if there is no such trace
-        owners = {row["tenant_id"] for row in rows} | {""} if principal.tenant is None else {principal.tenant}
-        items = _explanations(store, trace_id.lower(), owners, price)
+        items = explanations(store, trace_id.lower(), principal, price)
         return json_response({"items": items, "next_cursor": None})
 
     return router
+
+
+def trace_tree(store: SpanStore, trace_id: str, principal: Principal) -> list[_Row]:
+    """Return the spans of a trace, depth first, each with its call.
+
+    Raises:
+        HTTPException: 404, there is no such trace.
+    """
+    spans = _spans(store, trace_id, principal)
+    calls = {(c["tenant_id"], c["span_id"]): c for c in _calls(store, trace_id, principal)}
+    for span in spans:
+        span |= {name: orjson.loads(span[name]) for name in _JSON_COLUMNS}
+        span["call"] = calls.get((span["tenant_id"], span["span_id"]))
+    return list(depth_first(spans))
+
+
+def explanations(store: SpanStore, trace_id: str, principal: Principal, price: Price | None) -> list[_Row]:
+    """Return why each span of a trace was billed or not.
+
+    Raises:
+        HTTPException: 404, there is no such trace.
+    """
+    rows = _calls(store, trace_id, principal)
+    if not rows:
+        _spans(store, trace_id, principal)
+    owners = {row["tenant_id"] for row in rows} | {""} if principal.tenant is None else {principal.tenant}
+    return _explanations(store, trace_id, owners, price)
 
 
 def _spans(store: SpanStore, trace_id: str, principal: Principal) -> list[_Row]:

@@ -35,6 +35,10 @@ class Session:
         """What a form must bring to prove that a page of ours was its origin."""
         return hmac.new(self.token.encode(), b"form", hashlib.sha256).hexdigest()
 
+    def owns(self, form_token: str) -> bool:
+        """Tell whether a form is of this session."""
+        return hmac.compare_digest(self.form_token.encode(), form_token.encode("utf-8", "replace"))
+
 
 class Sessions:
     """Sessions in ``state.db``, so that they outlive a restart; stored is a digest of each token only.

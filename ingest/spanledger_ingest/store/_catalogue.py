@@ -145,10 +145,12 @@ def _pairs(pairs: set[tuple[str, str]]) -> pa.Table:
 def _where(filters: Filters, window: Window) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {"from_ns": window.from_ns, "to_ns": window.to_ns}
     conditions = ["start_ns >= $from_ns", "start_ns < $to_ns"]
-    for name in Filters.__dataclass_fields__:
-        value = getattr(filters, name)
-        if value is not None:
-            conditions.append(f"{quoted(_FILTER_COLUMNS.get(name, name))} = ${name}")
+    for name, value in filters.wanted.items():
+        column = quoted(_FILTER_COLUMNS.get(name, name))
+        if value is None:
+            conditions.append(f"{column} IS NULL")
+        else:
+            conditions.append(f"{column} = ${name}")
             values[name] = value
     return " AND ".join(conditions), values
 
