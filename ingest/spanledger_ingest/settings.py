@@ -142,6 +142,7 @@ class AlertingConfig:
     group_interval: str = _setting("5m", "At least that long between two messages about changes in a group.")
     repeat_interval: str = _setting("4h", "Until a message is repeated while nothing changes.")
     max_per_message: int = _setting(20, "Alerts in one message; the rest is counted.")
+    page_url: str = _setting("", "Where people find this service, for links in messages: https://ledger.example.")
     inhibit: Sequence[Mapping[str, Any]] = _setting(
         (), "List of tables: alerts that mute others; see docs/alerts.md. Adds to the built-in ones."
     )
@@ -155,7 +156,7 @@ class RoutesConfig:
     route: Sequence[Mapping[str, Any]] = _setting((), "List of tables, the first match wins; see docs/alerts.md.")
 
 
-NAMED: dict[str, str] = {"rules": "docs/alerts.md"}
+NAMED: dict[str, str] = {"rules": "docs/alerts.md", "receivers": "docs/alerts.md"}
 """Sections of tables with names of your own, ``[rules.NAME]``, and where they are described."""
 
 Named = Mapping[str, Mapping[str, Any]]
@@ -177,6 +178,7 @@ class Settings:
     alerting: AlertingConfig = AlertingConfig()
     routes: RoutesConfig = RoutesConfig()
     rules: Named = field(default_factory=dict)
+    receivers: Named = field(default_factory=dict, repr=False)
 
 
 SECTIONS: dict[str, Any] = {

@@ -24,7 +24,6 @@ from spanledger_alerts.delivery._outbox import MAX_SEQ, AttemptRow, Outbox, Wait
 from spanledger_alerts.delivery._receiver import PAGERDUTY_URL, SHAPES, Receiver, Shape
 from spanledger_alerts.delivery._schedule import Attempt, Outcome, Schedule, judge, parse_retry_after
 from spanledger_alerts.delivery._signing import signed_headers
-from spanledger_alerts.delivery._tables import TABLES
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -34,7 +33,6 @@ __all__ = [
     "MAX_SEQ",
     "PAGERDUTY_URL",
     "SHAPES",
-    "TABLES",
     "TOTAL_SECONDS",
     "Answer",
     "AppriseNotifier",

@@ -12,6 +12,7 @@ from typing import Final
 from spanledger_alerts.database import Database
 from spanledger_alerts.delivery import _tables as sql
 from spanledger_alerts.delivery._message import Draft, Message, State, alerts_named, drafts
+from spanledger_alerts.delivery._obituary import given_up
 from spanledger_alerts.delivery._receiver import Receiver
 from spanledger_alerts.delivery._schedule import GIVE_UP_SECONDS, SECOND, Attempt, Schedule
 from spanledger_alerts.delivery._states import ReceiverStates
@@ -146,7 +147,17 @@ class Outbox:
                     self._succeeded(message, attempt)
                 else:
                     dead += self._failed(message, attempt)
+            for message in dead:
+                self._tell(message)
         return dead
+
+    def _tell(self, message: Message) -> None:
+        """Tell somebody else that a message was given up."""
+        receiver = self.receivers.get(message.receiver)
+        if receiver is not None and receiver.fallback:
+            said = given_up(message, receiver.fallback, self._clock())
+            if said is not None:
+                self.enqueue(said)
 
     def _note(self, message: Message, attempt: Attempt) -> None:
         alerts = alerts_named(message.notification.alerts)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from spanledger_alerts.delivery import TABLES, Attempt, Message, Outbox, Receiver, Schedule, parse_policy
+from spanledger_alerts.delivery import Attempt, Message, Outbox, Receiver, Schedule, parse_policy
+from spanledger_alerts.delivery_tables import TABLES
 from spanledger_alerts.records import Alert, Notification
 
 SECRET = "whsec_" + "c3BhbmxlZGdlci10ZXN0LXNlY3JldC0wMDAwMDAwMQ=="
