@@ -39,7 +39,7 @@ _FIGURES: Final = (
     ),
     parts.stat(
         "pipeline-refused",
-        "Refused items",
+        "Refused",
         "How many spans, logs or metrics were sent and not taken?",
         sql.figure("coalesce(sum(count), 0)::BIGINT", "rejections", _REFUSED),
         "rows",
