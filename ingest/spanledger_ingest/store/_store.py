@@ -25,11 +25,13 @@ from spanledger_ingest.store import (
     _prices,
     _retention,
     _rule_metrics,
+    _spend,
     _write,
 )
 from spanledger_ingest.store._costs import After
 from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
+from spanledger_ingest.store._evidence import EvidenceReader
 from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._recent import RecentKeys, load
 from spanledger_ingest.store._retention import Expiry
@@ -74,6 +76,7 @@ class DuckDBStore:
         self._checkpoint_bytes = config.checkpoint_mib * _MIB
         self._copying = threading.Lock()
         self._user_queries = threading.BoundedSemaphore(_MAX_USER_QUERIES)
+        self.evidence = EvidenceReader(self._database.run)
         self._merge_long_log()
 
     @property
@@ -242,6 +245,22 @@ class DuckDBStore:
     def rule_anomalies(self, query: AnomalyQuery) -> pa.Table:
         """See :class:`~spanledger_alerts.rules.RuleData`."""
         return self._database.run(lambda cursor: _rule_metrics.anomalies(cursor, query))
+
+    def spend_of(self, minutes: pa.Table) -> pa.Table:
+        """See :class:`spanledger_alerts.budgets.SpendStore`."""
+        return self._database.run(lambda cursor: _spend.of_minutes(cursor, minutes))
+
+    def spend_between(self, from_ns: int, to_ns: int, grain_ns: int) -> pa.Table:
+        """See :class:`spanledger_alerts.budgets.SpendStore`."""
+        return self._database.run(lambda cursor: _spend.between(cursor, from_ns, to_ns, grain_ns))
+
+    def seen_names(self, owner: str | None) -> dict[str, set[str]]:
+        """Return the names that stored calls have, by dimension of a budget."""
+        return self._database.run(lambda cursor: _spend.names(cursor, owner))
+
+    def seen_pairs(self) -> set[tuple[str, str]]:
+        """Return the models and providers that stored calls have together."""
+        return self._database.run(_spend.pairs)
 
     def costs(self, window: Window, after: After | None, limit: int) -> pa.Table:
         """Return billable calls with what they cost, in the order of their keys, from the one behind ``after`` on."""
