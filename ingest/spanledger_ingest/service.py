@@ -1,13 +1,17 @@
 """The composition root: every part of the service is made and wired here, and nowhere else."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from spanledger_analytics.records import Content
-from spanledger_ingest.api import add_routes, build_app
+from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
+from spanledger_ingest.api import Metric, add_routes, build_app
+from spanledger_ingest.api.alerts import alert_routes
+from spanledger_ingest.api.silences import silence_routes
 from spanledger_ingest.auth import (
     Audit,
     Authenticator,
@@ -119,6 +123,7 @@ def build_service(settings: Settings) -> Service:
     """
     prices = PriceBook.build(settings.prices.override)
     Policy(settings.retention)  # refuse what cannot be meant before anything is opened
+    rules = configured(settings)
     tls = Tls.of(settings.tls)
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
@@ -139,15 +144,17 @@ def build_service(settings: Settings) -> Service:
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
     chores, retention = retention_jobs(store, settings.retention)
-    alerting: list[Job] = []
+    alerting = Alerting(rules, store, guard.state)
     analysis: list[Job] = []
-    jobs = JobGroups(Jobs(alerting, store), Jobs(analysis, store), Jobs(chores, store))
+    jobs = JobGroups(Jobs(alert_jobs(alerting), store), Jobs(analysis, store), Jobs(chores, store))
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
     )
+    alerting.watch(service_readings(intake.stats, jobs))
     server, audit = settings.server, Audit(guard.state)
     context = None if tls is None else tls.context()
     pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
+    further = _all_of(pg.metrics, partial(alert_metrics, alerting))
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
         store,
@@ -157,22 +164,29 @@ def build_service(settings: Settings) -> Service:
         authenticate=api_door(guard.authenticator),
         repricing=Repricing(store, settle, prices.price),
         audit=audit,
-        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, pg.metrics),
+        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, further),
     )
     add_routes(app, pages.router)
+    add_routes(app, alert_routes(alerting), "/api/v1")
+    add_routes(app, silence_routes(alerting.engine.mutes), "/api/v1")
     credentials = None if tls is None else tls.grpc_credentials()
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
-    def release() -> None:
-        pages.close()
-        pg.close()
-        journal.close()
-        store.close()
-        guard.close()
-        lock.close()
-
+    release = _one_by_one(pages.close, pg.close, journal.close, store.close, guard.close, lock.close)
     return Service(front, intake, writer, guard.authenticator, jobs, release)
+
+
+def _all_of(*sources: Callable[[], Iterable[Metric]]) -> Callable[[], Iterable[Metric]]:
+    return lambda: chain.from_iterable(source() for source in sources)
+
+
+def _one_by_one(*steps: Callable[[], None]) -> Callable[[], None]:
+    def release() -> None:
+        for step in steps:
+            step()
+
+    return release
 
 
 class _Guard(NamedTuple):

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from spanledger_alerts.errors import MatcherError, RuleError
 from spanledger_analytics.errors import (
     InvalidQueryError,
     SqlRefusedError,
@@ -26,6 +27,8 @@ _STATUS: Final[dict[type[Exception], int]] = {
     InvalidQueryError: 422,
     SqlRefusedError: 422,
     SqlTooLargeError: 422,
+    MatcherError: 422,
+    RuleError: 422,
     SqlTimeoutError: 504,
     StoreError: 503,
     StateError: 503,
