@@ -37,6 +37,8 @@ Row = tuple[Any, ...]
 Shared = TypeVar("Shared", Resource, Scope)
 
 UNKNOWN_TENANT: Final = "unknown"
+SENT: Final = "application"
+"""The ``source`` of scores that were sent."""
 _TENANT_ATTRIBUTE: Final = "tenant.id"
 _SERVICE_ATTRIBUTE: Final = "service.name"
 _MAX_TOKENS: Final = 2**40  # eight million such rows still sum within 64 bits
@@ -161,6 +163,14 @@ def score_row(score: Score) -> Row:
         score.label,
         score.explanation,
         score.scorer_version,
+        None,
+        None,
+        _finite(score.value) is not None,
+        SENT,
+        None,
+        None,
+        None,
+        None,
     )
 
 

@@ -171,8 +171,37 @@ SCORES: Final = Table(
         label=TEXT,
         explanation=TEXT,
         scorer_version=TEXT,
+        calibration_id=TEXT,
+        confidence=REAL,
+        evaluable=FLAG,
+        source=TEXT,
+        prompt_name=TEXT,
+        prompt_version=TEXT,
+        detail=JSON,
+    )
+    + _private(evidence=TEXT),
+)
+"""``source`` is ``spanledger`` for scores made here, ``application`` for those that were sent. ``time`` is that of the
+call, or of the event that was sent. ``explanation`` and ``detail`` hold no captured text, only places in it.
+``evidence`` is a digest of what was judged by whom."""
+
+LABELS: Final = Table(
+    "labels",
+    _OWNER
+    + _private(start_ns=COUNT)
+    + _public(
+        time=TIME,
+        trace_id=TEXT,
+        span_id=TEXT,
+        tenant_id=TEXT,
+        name=TEXT,
+        label=TEXT,
+        source=TEXT,
+        reason=TEXT,
+        author=TEXT,
     ),
 )
+"""What people, or a judge they trust, say of answers: ``pass`` or ``fail`` under the name of a score."""
 
 LOGS: Final = Table(
     "logs",
@@ -313,6 +342,7 @@ TABLES: Final = (
     SPANS,
     SPAN_CONTENT,
     SCORES,
+    LABELS,
     LOGS,
     METRICS,
     REJECTIONS,

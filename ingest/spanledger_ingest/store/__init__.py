@@ -1,6 +1,7 @@
 """The DuckDB adapter of the span store."""
 
 from spanledger_ingest.store._database import DatabaseConfig
+from spanledger_ingest.store._evidence import SCORE_KEY, CallKey, EvidenceReader, Material
 from spanledger_ingest.store._inspect import Inspection, inspect
 from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._retention import Expiry
@@ -10,13 +11,17 @@ from spanledger_ingest.store._twin import SchemaTwin
 from spanledger_ingest.store._twin_tables import SETTINGS
 
 __all__ = [
+    "SCORE_KEY",
     "SETTINGS",
+    "CallKey",
     "Cancellation",
     "DatabaseConfig",
     "DuckDBStore",
+    "EvidenceReader",
     "Expiry",
     "Inspection",
     "JobState",
+    "Material",
     "SchemaTwin",
     "inspect",
 ]

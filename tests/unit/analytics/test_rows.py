@@ -156,6 +156,13 @@ def test_the_contract_names_these_views() -> None:
             "label",
             "explanation",
             "scorer_version",
+            "calibration_id",
+            "confidence",
+            "evaluable",
+            "source",
+            "prompt_name",
+            "prompt_version",
+            "detail",
         ]
     )
     assert schema.ANOMALIES.view.names == (
