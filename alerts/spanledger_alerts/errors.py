@@ -2,6 +2,7 @@
 
 AlertsError
 ├── BudgetError    a budget cannot be meant, or nothing could ever count for it
+│   └── BudgetReadOnlyError  it stands in the configuration file
 ├── RuleError      a rule, route or inhibition cannot be meant
 ├── MatcherError   a matcher of a silence, route or inhibition cannot be read
 └── DeliveryError  a message cannot be made or sent
@@ -16,6 +17,10 @@ class AlertsError(Exception):
 
 class BudgetError(AlertsError):
     """A budget cannot be meant; the message says what can."""
+
+
+class BudgetReadOnlyError(BudgetError):
+    """A budget stands in the configuration file, and can be changed there alone."""
 
 
 class RuleError(AlertsError):

@@ -288,16 +288,40 @@ BUDGETS: Final = Table(
         spent_usd=MONEY,
         forecast_usd=MONEY,
         state=TEXT,
+        share=REAL,
+        calls=COUNT,
+        unpriced_calls=COUNT,
+        forecast_low_usd=MONEY,
+        forecast_high_usd=MONEY,
+        exhausted_at=TIME,
+        exhausted_early=TIME,
+        exhausted_late=TIME,
+        amount=MONEY,
+        currency=TEXT,
+        timezone=TEXT,
+        mode=TEXT,
+        source=TEXT,
     ),
 )
+"""How every budget stands in the period that is on. ``share`` is spent by limit; ``amount`` is in ``currency``."""
 
 BUDGET_EVENTS: Final = Table(
     "budget_events",
     _OWNER
     + _public(
-        time=TIME, budget=TEXT, tenant_id=TEXT, kind=TEXT, threshold=REAL, spent_usd=MONEY, limit_usd=MONEY, detail=TEXT
+        time=TIME,
+        budget=TEXT,
+        tenant_id=TEXT,
+        kind=TEXT,
+        threshold=REAL,
+        spent_usd=MONEY,
+        limit_usd=MONEY,
+        detail=TEXT,
+        period=TEXT,
+        late=FLAG,
     ),
 )
+"""``kind`` is ``actual``, ``forecast`` or ``unpriced``; ``threshold`` a part of the limit."""
 
 ALERTS: Final = Table(
     "alerts",

@@ -156,7 +156,7 @@ class RoutesConfig:
     route: Sequence[Mapping[str, Any]] = _setting((), "List of tables, the first match wins; see docs/alerts.md.")
 
 
-NAMED: dict[str, str] = {"rules": "docs/alerts.md", "receivers": "docs/alerts.md"}
+NAMED: dict[str, str] = {"rules": "docs/alerts.md", "budgets": "docs/budgets.md", "receivers": "docs/alerts.md"}
 """Sections of tables with names of your own, ``[rules.NAME]``, and where they are described."""
 
 Named = Mapping[str, Mapping[str, Any]]
@@ -178,6 +178,7 @@ class Settings:
     alerting: AlertingConfig = AlertingConfig()
     routes: RoutesConfig = RoutesConfig()
     rules: Named = field(default_factory=dict)
+    budgets: Named = field(default_factory=dict)
     receivers: Named = field(default_factory=dict, repr=False)
 
 

@@ -12,7 +12,7 @@ from spanledger_alerts.budgets._money import reaches
 from spanledger_alerts.budgets._parse import parse_budget
 from spanledger_alerts.budgets._tables import DefinitionRow, PeriodRow, Tables
 from spanledger_alerts.database import Database
-from spanledger_alerts.errors import BudgetError
+from spanledger_alerts.errors import BudgetReadOnlyError
 
 
 class Entry(NamedTuple):
@@ -89,12 +89,14 @@ class Definitions:
         thresholds again that it leaves unmet.
 
         Raises:
-            BudgetError: it stands in the configuration file, and ``source`` is another.
+            BudgetReadOnlyError: it stands in the configuration file, and ``source`` is another.
         """
         with self._tables.transaction():
             old = self._find(budget)
             if old is not None and old.source != source == "rest":
-                raise BudgetError(f"the budget {budget.name!r} stands in the configuration file: change it there")
+                raise BudgetReadOnlyError(
+                    f"the budget {budget.name!r} stands in the configuration file: change it there"
+                )
             if old is not None and old.source == source and _body(old.budget) == _body(budget):
                 return False
             same = old is not None and old.budget.structure == budget.structure
@@ -115,14 +117,14 @@ class Definitions:
         """Remove a budget; tell whether there was one. Its events stay.
 
         Raises:
-            BudgetError: it stands in the configuration file, and ``source`` is another.
+            BudgetReadOnlyError: it stands in the configuration file, and ``source`` is another.
         """
         with self._tables.transaction():
             old = next((entry for entry in self.entries(owner) if entry.budget.name == name), None)
             if old is None:
                 return False
             if old.source != source:
-                raise BudgetError(f"the budget {name!r} stands in the configuration file: remove it there")
+                raise BudgetReadOnlyError(f"the budget {name!r} stands in the configuration file: remove it there")
             self._tables.drop_instances(*old.budget.key)
             self._tables.delete_definition(owner, name)
             self._tables.bump()

@@ -58,6 +58,24 @@ class PriceBook:
             return priced
         return priced_from_rows(stored, call.price_id, _usage(call.facts)) or priced
 
+    def models(self) -> set[str]:
+        """Return the ids of all models that have a price."""
+        return {model.id for model in self._table.models()}
+
+    def providers(self) -> set[str]:
+        """Return the ids of all providers of whose models there are prices."""
+        return {model.provider for model in self._table.models()}
+
+    def knows_model(self, model: str) -> bool:
+        """Tell whether some provider has a price for a model, in any spelling."""
+        return any(self._table.resolve(provider, model) is not None for provider in self.providers())
+
+    def contradicts(self, model: str, provider: str) -> bool:
+        """Tell whether a model is known of other providers, and not of this one, of which others are known."""
+        if self._table.seller(provider) not in self.providers():
+            return False
+        return self._table.resolve(provider, model) is None and self.knows_model(model)
+
     def rows(self) -> pa.Table:
         """Return every price of the book, see ``SCHEMA``. Add those whose ``price_id`` the store does not have yet."""
         return rows_of(self._table)

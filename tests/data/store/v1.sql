@@ -44,10 +44,13 @@ CREATE TABLE IF NOT EXISTS priv."anomalies" ("owner" VARCHAR, "id" VARCHAR, "ten
 DECIMAL(18, 9), "expected" DOUBLE, "observed" DOUBLE, "cause" VARCHAR);
 CREATE TABLE IF NOT EXISTS priv."budgets" ("owner" VARCHAR, "name" VARCHAR, "tenant_id" VARCHAR, "dimensions"
 VARCHAR, "period" VARCHAR, "period_start" TIMESTAMPTZ, "period_end" TIMESTAMPTZ, "limit_usd" DECIMAL(18, 9),
-"spent_usd" DECIMAL(18, 9), "forecast_usd" DECIMAL(18, 9), "state" VARCHAR);
+"spent_usd" DECIMAL(18, 9), "forecast_usd" DECIMAL(18, 9), "state" VARCHAR, "share" DOUBLE, "calls" BIGINT,
+"unpriced_calls" BIGINT, "forecast_low_usd" DECIMAL(18, 9), "forecast_high_usd" DECIMAL(18, 9), "exhausted_at"
+TIMESTAMPTZ, "exhausted_early" TIMESTAMPTZ, "exhausted_late" TIMESTAMPTZ, "amount" DECIMAL(18, 9), "currency" VARCHAR,
+"timezone" VARCHAR, "mode" VARCHAR, "source" VARCHAR);
 CREATE TABLE IF NOT EXISTS priv."budget_events" ("owner" VARCHAR, "time" TIMESTAMPTZ, "budget" VARCHAR, "tenant_id"
 VARCHAR, "kind" VARCHAR, "threshold" DOUBLE, "spent_usd" DECIMAL(18, 9), "limit_usd" DECIMAL(18, 9), "detail"
-VARCHAR);
+VARCHAR, "period" VARCHAR, "late" BOOLEAN);
 CREATE TABLE IF NOT EXISTS priv."alerts" ("owner" VARCHAR, "id" VARCHAR, "tenant_id" VARCHAR, "rule" VARCHAR,
 "severity" VARCHAR, "state" VARCHAR, "started" TIMESTAMPTZ, "resolved" TIMESTAMPTZ, "labels" VARCHAR, "summary"
 VARCHAR, "value" DOUBLE, "threshold" DOUBLE, "impact_usd" DECIMAL(18, 9));

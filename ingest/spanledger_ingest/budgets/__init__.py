@@ -1,0 +1,17 @@
+"""Budgets in the service: from the configuration and over REST, followed by jobs, shown in SQL."""
+
+from spanledger_ingest.budgets._area import BudgetArea, BudgetStore, budget_jobs, budget_metrics
+from spanledger_ingest.budgets._config import configured_budgets
+from spanledger_ingest.budgets._known import Known
+from spanledger_ingest.budgets._rows import event_row, status_row
+
+__all__ = [
+    "BudgetArea",
+    "BudgetStore",
+    "Known",
+    "budget_jobs",
+    "budget_metrics",
+    "configured_budgets",
+    "event_row",
+    "status_row",
+]
