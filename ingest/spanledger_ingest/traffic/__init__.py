@@ -16,7 +16,7 @@ from spanledger_ingest.traffic._generate import (
 from spanledger_ingest.traffic._incidents import KINDS, MAGNITUDES, Incident, Kind, Magnitude, Scope
 from spanledger_ingest.traffic._ledger import VERSION, Ledger, Totals, truth
 from spanledger_ingest.traffic._load import LoadError
-from spanledger_ingest.traffic._schedule import Plan, Window, make
+from spanledger_ingest.traffic._schedule import Plan
 from spanledger_ingest.traffic._served import SERVED, Served
 from spanledger_ingest.traffic._table import calls
 from spanledger_ingest.traffic._world import DEFAULT_END_NS, HOUR_NS, Mode, Tenant, World, build_world
@@ -44,14 +44,12 @@ __all__ = [
     "Tenant",
     "Totals",
     "Usage",
-    "Window",
     "World",
     "Written",
     "build_world",
     "calls",
     "generate",
     "generate_hour",
-    "make",
     "truth",
     "write_traffic",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from spanledger_ingest.traffic import _lexicon as lex
 from spanledger_ingest.traffic._arrivals import arrivals
-from spanledger_ingest.traffic._draws import Flags, Whole, Wide, Words, below, halves, mix, spread, uniform
+from spanledger_ingest.traffic._draws import Flags, Whole, Wide, Words, below, halves, mix, named, spread, uniform
 from spanledger_ingest.traffic._rows import (
     NO_FAULT,
     NO_TOOL,
@@ -34,6 +34,8 @@ _RATE_LIMITS, _SERVER_ERRORS = 0.55, 0.80
 _TOOL_US = 160_000
 _REFUSED_REPEATS = 0.5
 _PAUSE_US = 500_000
+_MACHINES: Final = 4
+MOST_SKEW_US: Final = 5_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -61,8 +63,23 @@ def traffic(world: World, hours: range, tenants: Iterable[int] | None = None) ->
         part.calls.request = part.calls.request + offset
         offset += len(part.requests.tenant)
     whole = Traffic(joined([part.requests for part in parts]), joined(calls))
-    whole = ordered(chosen(whole, _kept(world, whole.requests)))
-    return whole if len(whole) else None
+    whole = chosen(whole, _kept(world, whole.requests))
+    if world.faults:
+        _skew(world, whole)
+    return ordered(whole) if len(whole) else None
+
+
+def _skew(world: World, whole: Traffic) -> None:
+    """Put the clocks wrong: each service runs on some machines, and each machine is off by up to five seconds."""
+    rows = whole.requests
+    machine = (rows.trace_low % np.uint64(_MACHINES)).astype(np.int64)
+    service = lex.SERVICE_OF[world.lexicon.case[rows.load]]
+    off = below(named(world.seed, "clock", service * _MACHINES + machine), 2 * MOST_SKEW_US) - MOST_SKEW_US
+    rows.start_us = rows.start_us + off
+    rows.end_us = rows.end_us + off
+    by_call = off[whole.calls.request]
+    whole.calls.start_us = whole.calls.start_us + by_call
+    whole.calls.end_us = whole.calls.end_us + by_call
 
 
 def _kept(world: World, requests: Requests) -> Flags:

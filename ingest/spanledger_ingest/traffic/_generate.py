@@ -1,7 +1,7 @@
 """From a world to OTLP request bodies, hour by hour, and to a folder of them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -11,8 +11,9 @@ from typing import Any
 from spanledger_ingest.errors import IngestError
 from spanledger_ingest.traffic._calls import traffic
 from spanledger_ingest.traffic._encode import batches, encode
+from spanledger_ingest.traffic._faults import delivered
 from spanledger_ingest.traffic._ledger import Ledger, truth
-from spanledger_ingest.traffic._requests import requests
+from spanledger_ingest.traffic._requests import Request, requests
 from spanledger_ingest.traffic._world import World
 
 
@@ -22,7 +23,7 @@ class OutputError(IngestError):
 
 @dataclass(frozen=True, slots=True)
 class HourTraffic:
-    """The export requests of one hour, in order of time, and what is true of them."""
+    """The export requests that arrive in one hour, in order of arrival, and what is true of those that start in it."""
 
     hour: int
     """Hours since the epoch."""
@@ -34,10 +35,13 @@ def generate_hour(world: World, hour: int) -> HourTraffic:
     """Make one hour of a world; needs no other hour to have been made."""
     ledger = Ledger()
     made = traffic(world, range(hour, hour + 1))
-    if made is None:
-        return HourTraffic(hour, [], ledger)
-    ledger.record(world, made)
-    return HourTraffic(hour, [encode(batch) for batch in batches(requests(world, made))], ledger)
+    if made is not None:
+        ledger.record(world, made)
+    if world.faults:
+        arriving: Iterable[Request] = delivered(world, hour, made)
+    else:
+        arriving = () if made is None else requests(world, made)
+    return HourTraffic(hour, [encode(batch) for batch in batches(arriving)], ledger)
 
 
 def generate(world: World) -> Iterator[HourTraffic]:

@@ -8,6 +8,7 @@ from spanledger_ingest.traffic._served import SERVED
 
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
+MINUTE_NS = HOUR_NS // 60
 LIVED_DAYS = 10
 """Worlds shorter than this have no late joiners, no churn and no planned changes."""
 
@@ -112,7 +113,7 @@ def deploys(seed: int, member: Member, start_ns: int, end_ns: int) -> list[Deplo
         day, released = start_ns // DAY_NS, version
         while True:
             day += 3 + int(stream.exponential(18))
-            at = day * DAY_NS + (8 * 60 + stream.below(480)) * 60_000_000_000
+            at = day * DAY_NS + (8 * 60 + stream.below(480)) * MINUTE_NS
             if at >= end_ns:
                 break
             released += 1
@@ -166,7 +167,7 @@ def outages(seed: int, services: list[str], start_ns: int, end_ns: int) -> list[
     stream = Stream(seed, "outage")
     found, at = [], start_ns + int(stream.exponential(4 * DAY_NS))
     while at < end_ns:
-        length = (10 + stream.below(81)) * 60_000_000_000
-        found.append(Outage(service=services[stream.below(len(services))], onset_ns=at, end_ns=at + length))
+        onset, length = at // MINUTE_NS * MINUTE_NS, (10 + stream.below(81)) * MINUTE_NS
+        found.append(Outage(service=services[stream.below(len(services))], onset_ns=onset, end_ns=onset + length))
         at += length + int(stream.exponential(7 * DAY_NS))
     return found

@@ -13,11 +13,11 @@ SLOTS_PER_DAY = 144
 _WEEK_SLOTS = 7 * SLOTS_PER_DAY
 # Of the wild process: sigma of the noise per 10 minutes, 2 hours and 12 hours, as fitted to the spread of real clients
 # (hour to hour p99 = x21, at least one x3 hour in two weeks for nearly all of them).
-_WILD_SIGMAS = ((1, 0.3), (12, 0.55), (72, 0.45))
+_WILD_SIGMAS = ((1, 0.3), (12, 0.45), (72, 0.35))
 _WILD_SHAPE = 0.35
 """Power of the day's shape: it explains 6 to 20 % of the variance of real load."""
 _IDLE_SHARE = 0.6
-"""Share of wild tenants that are silent half of the time, in pieces of some hours."""
+"""Share of wild tenants that are nearly silent half of the time, in pieces of some hours."""
 
 
 def rates(world: World, tenant: Tenant, slots: Whole) -> Reals:
@@ -74,7 +74,7 @@ def _wild(seed: int, tenant: Tenant, slots: Whole) -> Reals:
         logs += own * _noise(seed, f"wild{length}/{tenant.id}", slots, length) - own * own / 2
     factors = np.exp(logs)
     if Stream(seed, "idle", tenant.id).chance(_IDLE_SHARE):
-        factors *= np.where(_noise(seed, f"idle/{tenant.id}", slots, 24) > 0, 2.0, 0.02)
+        factors *= np.where(_noise(seed, f"idle/{tenant.id}", slots, 24) > 0, 1.9, 0.1)
     return factors
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from spanledger_ingest.traffic._catalogue import MODELS, USE_CASES
 from spanledger_ingest.traffic._incidents import FACTORS, HOURS, KINDS, MAGNITUDES, Incident, Kind, Magnitude, Scope
 from spanledger_ingest.traffic._random import Stream
 from spanledger_ingest.traffic._rates import SLOT_NS, expected_rates
-from spanledger_ingest.traffic._served import Served, others
+from spanledger_ingest.traffic._served import SERVED, Served, others
 from spanledger_ingest.traffic._turns import cut_at
 from spanledger_ingest.traffic._world import HOUR_NS, Tenant, World
 
 Plan = Literal["none", "demo", "full"]
 _MINUTE_NS: Final = 60_000_000_000
-_FALLBACK_SHARE: Final = 0.12
+FALLBACK_SHARE: Final = 0.12
 _QUIET_HOURS = (3, 8)
 _SETTLED_NS = 72 * HOUR_NS
 """A tenant has been there this long before something happens to it alone."""
@@ -26,6 +26,7 @@ _WANTED_PER_HOUR = 60.0
 _WANTED = 120.0
 """Requests that a scope should have in the time of an incident, where the world has that many."""
 _OFTEN_CUT = 0.05
+_STEADY = 0.8
 _CAUSES: Final[dict[Kind, str]] = {
     "cost_spike": "runaway_loop",
     "unit_price": "dearer_model_behind_alias",
@@ -92,7 +93,7 @@ def incident(
 ) -> Incident:
     """Return an incident with its cause."""
     limit = _limit(scope, factor) if kind == "length_surge" else None
-    root = scope.as_json() | ({} if served is None else {"response_model": served.name})
+    root: dict[str, Any] = scope.as_json() | ({} if served is None else _answering(served))
     return Incident(
         id=f"{kind}-{magnitude}-{window.onset_ns // _MINUTE_NS}",
         kind=kind,
@@ -108,6 +109,16 @@ def incident(
     )
 
 
+def _answering(served: Served) -> dict[str, Any]:
+    """Return what answers, and how much dearer its tokens are."""
+    usual = SERVED[lex.MODEL_NAMES.index(served.asked)]
+    return {
+        "response_model": served.name,
+        "input_price_ratio": round(served.input_price / usual.input_price, 4),
+        "output_price_ratio": round(served.output_price / usual.output_price, 4),
+    }
+
+
 def _limit(scope: Scope, share: float) -> int:
     case = next(case for case in USE_CASES if case.name == scope.use_case)
     return cut_at(case.output_median, share)
@@ -119,7 +130,7 @@ def _scope(world: World, kind: Kind, window: Window, stream: Stream) -> Scope | 
         return _shared(world, window, stream, "model" if by_model else "provider")
     if kind == "length_surge" or (kind in {"token_drift", "cache_collapse"} and stream.chance(0.4)):
         return _shared(world, window, stream, "use_case", suits(kind))
-    return _own(world, window, stream, suits(kind))
+    return _own(world, window, stream, suits(kind), calm=kind in {"cost_spike", "traffic_zero"})
 
 
 def suits(kind: Kind) -> frozenset[str]:
@@ -133,12 +144,15 @@ def suits(kind: Kind) -> frozenset[str]:
     return frozenset(lex.CASES)
 
 
-def _own(world: World, window: Window, stream: Stream, cases: frozenset[str]) -> Scope | None:
-    """Choose a tenant and one of its use cases: one that is busy, steady enough, and not in a burst."""
+def _own(world: World, window: Window, stream: Stream, cases: frozenset[str], *, calm: bool) -> Scope | None:
+    """Choose a tenant and one of its use cases: one that is busy, and not in a burst.
+
+    Where the incident is one of volume, it is a tenant whose volume says something: not one that comes in batches.
+    """
     loads = [
         (Scope(tenant_id=tenant.id, use_case=load.use_case.name), requests * load.weight)
         for tenant, requests in volumes(world, window)
-        if _is_settled(world, tenant, window)
+        if _is_settled(world, tenant, window) and not (calm and tenant.archetype.burstiness > _STEADY)
         for load in tenant.workloads
         if load.use_case.name in cases
     ]
@@ -151,7 +165,7 @@ def _shared(
     sums: dict[str, float] = {}
     for tenant, requests in volumes(world, window):
         for load in tenant.workloads:
-            for model, share in ((load.model, 1 - _FALLBACK_SHARE), (load.fallback, _FALLBACK_SHARE)):
+            for model, share in ((load.model, 1 - FALLBACK_SHARE), (load.fallback, FALLBACK_SHARE)):
                 if load.use_case.name in cases:
                     values = {"model": model.name, "provider": model.provider.stored, "use_case": load.use_case.name}
                     value = values[dimension]
@@ -182,7 +196,7 @@ def model_volume(world: World, model: str, window: Window) -> float:
         requests * load.weight * share
         for tenant, requests in volumes(world, window)
         for load in tenant.workloads
-        for used, share in ((load.model, 1 - _FALLBACK_SHARE), (load.fallback, _FALLBACK_SHARE))
+        for used, share in ((load.model, 1 - FALLBACK_SHARE), (load.fallback, FALLBACK_SHARE))
         if used.name == model
     )
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from spanledger_ingest.traffic._calls import traffic
+from spanledger_ingest.traffic._calls import MOST_SKEW_US, traffic
 from spanledger_ingest.traffic._catalogue import MODELS
 from spanledger_ingest.traffic._draws import Whole
+from spanledger_ingest.traffic._faults import DOUBLE_SHARE, LATE_MINUTES, LATE_SHARE
 from spanledger_ingest.traffic._incidents import Incident
 from spanledger_ingest.traffic._ledger import moment, usd
 from spanledger_ingest.traffic._rows import NO_FAULT, Traffic
@@ -133,6 +134,10 @@ def _ordinary(world: World) -> Iterator[dict[str, Any]]:
     yield from _price_changes(world)
     for outage in world.life.outages:
         yield _mark("telemetry_gap", {"service_name": outage.service}, outage.onset_ns, outage.end_ns)
+    if world.faults:
+        yield _mark("late_spans", {}, world.start_ns, world.end_ns, share=LATE_SHARE, minutes=list(LATE_MINUTES))
+        yield _mark("doubled_spans", {}, world.start_ns, world.end_ns, share=DOUBLE_SHARE)
+        yield _mark("clock_skew", {}, world.start_ns, world.end_ns, seconds=MOST_SKEW_US / 1e6)
     for tenant in world.tenants:
         if tenant.joined_ns:
             yield _mark("late_joiner", {"tenant_id": tenant.id}, tenant.joined_ns)

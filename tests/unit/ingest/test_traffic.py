@@ -22,9 +22,11 @@ from spanledger_ingest.traffic import (
     DEFAULT_END_NS,
     HOUR_NS,
     MODELS,
+    SERVED,
     Ledger,
     Model,
     OutputError,
+    Served,
     Usage,
     World,
     build_world,
@@ -259,6 +261,21 @@ def test_list_prices_are_those_of_genai_prices(model: Model) -> None:
         provider_id=provider,
     )
     assert Decimal(model.cost(usage)).scaleb(-9) == theirs.total_price
+
+
+@pytest.mark.parametrize("served", SERVED, ids=lambda served: f"{served.asked}-{served.name}")
+def test_so_are_those_of_what_answers_instead(served: Served) -> None:
+    provider = next(model.provider.name for model in MODELS if model.name == served.asked)
+    read = 256 if served.cache_read_price else 0
+    written = 128 if served.cache_write_price else 0
+    theirs = calc_price(
+        PricedUsage(input_tokens=5000, output_tokens=700, cache_read_tokens=read, cache_write_tokens=written),
+        served.name,
+        provider_id={"gemini": "google", "mistral_ai": "mistral"}.get(provider, provider),
+    )
+    plain = (5000 - read - written) * served.input_price + 700 * served.output_price
+    cost = plain + read * served.cache_read_price + written * served.cache_write_price
+    assert Decimal(cost).scaleb(-9) == theirs.total_price
 
 
 @pytest.mark.parametrize(
