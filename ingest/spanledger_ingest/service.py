@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spanledger_analytics.records import Content
 from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
-from spanledger_ingest.api import Metric, add_routes, build_app
+from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
 from spanledger_ingest.api.alerts import alert_routes
 from spanledger_ingest.api.silences import silence_routes
 from spanledger_ingest.auth import (
@@ -25,6 +25,7 @@ from spanledger_ingest.auth import (
     verifier_of,
 )
 from spanledger_ingest.content import keep_content
+from spanledger_ingest.delivery import Delivery, Receivers
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
 from spanledger_ingest.jobs import Job, JobGroups, Jobs
@@ -60,6 +61,7 @@ class Service:
         writer: Writer,
         authenticator: Authenticator,
         jobs: JobGroups,
+        delivery: Delivery,
         release: Callable[[], None],
     ) -> None:
         self.intake = intake
@@ -67,6 +69,7 @@ class Service:
         self._front = front
         self._authenticator = authenticator
         self._jobs = jobs
+        self._delivery = delivery
         self._release = release
         self._running = False
 
@@ -83,6 +86,7 @@ class Service:
         except PortError:
             self._close()
             raise
+        self._delivery.start()
         self._jobs.start()
         self._running = True
         if not self._authenticator.required:
@@ -98,6 +102,7 @@ class Service:
     def _close(self) -> None:
         self.intake.close()
         self._jobs.stop(_DRAIN_SECONDS)
+        self._delivery.stop()
         if not self.writer.stop(_DRAIN_SECONDS):
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
         self._release()
@@ -123,7 +128,8 @@ def build_service(settings: Settings) -> Service:
     """
     prices = PriceBook.build(settings.prices.override)
     Policy(settings.retention)  # refuse what cannot be meant before anything is opened
-    rules = configured(settings)
+    receivers = Receivers(settings)
+    rules = configured(settings, receivers.by_name)
     tls = Tls.of(settings.tls)
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
@@ -144,9 +150,10 @@ def build_service(settings: Settings) -> Service:
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
     )
     chores, retention = retention_jobs(store, settings.retention)
-    alerting = Alerting(rules, store, guard.state)
+    delivery = Delivery(receivers, guard.state, store)
+    alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
     analysis: list[Job] = []
-    jobs = JobGroups(Jobs(alert_jobs(alerting), store), Jobs(analysis, store), Jobs(chores, store))
+    jobs = JobGroups(Jobs([*alert_jobs(alerting), *delivery.jobs()], store), Jobs(analysis, store), Jobs(chores, store))
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
     )
@@ -154,7 +161,7 @@ def build_service(settings: Settings) -> Service:
     server, audit = settings.server, Audit(guard.state)
     context = None if tls is None else tls.context()
     pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
-    further = _all_of(pg.metrics, partial(alert_metrics, alerting))
+    further = _all_of(pg.metrics, partial(alert_metrics, alerting), delivery.metrics)
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
         store,
@@ -169,12 +176,13 @@ def build_service(settings: Settings) -> Service:
     add_routes(app, pages.router)
     add_routes(app, alert_routes(alerting), "/api/v1")
     add_routes(app, silence_routes(alerting.engine.mutes), "/api/v1")
+    add_routes(app, delivery_routes(delivery.outbox), "/api/v1")
     credentials = None if tls is None else tls.grpc_credentials()
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
     release = _one_by_one(pages.close, pg.close, journal.close, store.close, guard.close, lock.close)
-    return Service(front, intake, writer, guard.authenticator, jobs, release)
+    return Service(front, intake, writer, guard.authenticator, jobs, delivery, release)
 
 
 def _all_of(*sources: Callable[[], Iterable[Metric]]) -> Callable[[], Iterable[Metric]]:

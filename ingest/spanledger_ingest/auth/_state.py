@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from spanledger_alerts import alert_tables, budget_tables
+from spanledger_alerts import alert_tables, budget_tables, delivery_tables
 from spanledger_ingest.auth import _session_tables
 from spanledger_ingest.auth._errors import StateError
 
@@ -35,6 +35,7 @@ _MIGRATIONS: Final = (
     _session_tables.TABLES,
     alert_tables.TABLES,
     budget_tables.TABLES,
+    delivery_tables.TABLES,
 )
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""
 

@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 from spanledger_alerts.database import Database
-from spanledger_alerts.delivery import Deliverer, Outbox, notifiers_of
-from spanledger_alerts.errors import ReceiverError
+from spanledger_alerts.delivery import Deliverer, Outbox
 from spanledger_ingest.api import Metric
 from spanledger_ingest.delivery._mirror import Mirror, RowStore
-from spanledger_ingest.delivery._receivers import receivers_of
+from spanledger_ingest.delivery._receivers import Receivers
 from spanledger_ingest.jobs import Job
-from spanledger_ingest.settings import Settings, SettingsError
 
 _MIRROR_SECONDS: Final = 5.0
 _FORGET_SECONDS: Final = 3600.0
@@ -23,25 +21,17 @@ class Delivery:
     """The outbox, and the thread that empties it.
 
     Args:
-        settings: its receivers.
+        receivers: those of the configuration.
         database: keeps the outbox.
         store: keeps the public table of attempts.
         clock: nanoseconds since the epoch.
-
-    Raises:
-        SettingsError: a receiver cannot be used.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, store: RowStore, clock: Callable[[], int] = time.time_ns
+        self, receivers: Receivers, database: Database, store: RowStore, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        receivers = receivers_of(settings.receivers)
-        try:
-            notifiers = notifiers_of(receivers, base_url=settings.alerting.page_url)
-        except ReceiverError as error:
-            raise SettingsError(str(error)) from error
-        self.outbox = Outbox(database, receivers, clock=clock)
-        self._deliverer = Deliverer(self.outbox, notifiers, clock=clock)
+        self.outbox = Outbox(database, receivers.by_name, clock=clock)
+        self._deliverer = Deliverer(self.outbox, receivers.notifiers, clock=clock)
         self._mirror = Mirror(self.outbox, store)
         self._clock = clock
 

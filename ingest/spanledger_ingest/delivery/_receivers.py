@@ -3,14 +3,29 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from spanledger_alerts.delivery import PAGERDUTY_URL, Receiver, parse_policy
+from spanledger_alerts.delivery import PAGERDUTY_URL, Receiver, notifiers_of, parse_policy
 from spanledger_alerts.errors import AddressRefusedError, ReceiverError
-from spanledger_ingest.settings import SettingsError, refuse_unknown, resolve_secret
+from spanledger_ingest.settings import Settings, SettingsError, refuse_unknown, resolve_secret
 
 _KEYS: Final = (
     "url", "shape", "secret", "old_secret", "headers", "routing_key", "send_resolved", "tenants", "fallback",
     "allow_http", "allow", "ports",
 )  # fmt: skip
+
+
+class Receivers:
+    """The receivers of a configuration, and who brings messages to them.
+
+    Raises:
+        SettingsError: one of them cannot be used; the message says what can, and shows no secret.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.by_name = receivers_of(settings.receivers)
+        try:
+            self.notifiers = notifiers_of(self.by_name, base_url=settings.alerting.page_url)
+        except ReceiverError as error:
+            raise SettingsError(str(error)) from error
 
 
 def receivers_of(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Receiver]:

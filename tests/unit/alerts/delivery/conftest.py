@@ -236,7 +236,7 @@ def other_hook() -> Iterator[Hook]:
     found.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scripted() -> type[Scripted]:
     return Scripted
 
