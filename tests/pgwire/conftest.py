@@ -15,6 +15,7 @@ import pytest
 from spanledger_analytics.records import Batch, Content
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
 from spanledger_ingest.auth import KeyRing, Role, StateDb
+from spanledger_ingest.jobs import JobGroups
 from spanledger_ingest.service import Service, build_service
 from spanledger_ingest.settings import RetentionConfig, ServerConfig, Settings, StoreConfig
 from spanledger_ingest.store import DuckDBStore
@@ -31,10 +32,12 @@ class Site:
     keys: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
 
+    def address(self, listener: str) -> str:
+        return dict(line.split(" ", 1) for line in self.service.listeners())[listener]
+
     @property
     def port(self) -> int:
-        lines = dict(line.split(" ", 1) for line in self.service.listeners())
-        return int(lines["pg"].rpartition(":")[2])
+        return int(self.address("pg").rpartition(":")[2])
 
     def make(self, name: str, tenant: str, role: Role, **more: Any) -> str:
         with closing(StateDb(self.data)) as state:
@@ -76,9 +79,9 @@ def seed(data: Path) -> None:
 
 @pytest.fixture(scope="session")
 def open_site(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    def opened(*, keys: bool = True, **settings: Any) -> Site:
+    def opened(*, keys: bool = True, jobs: bool = True, fill: Callable[[Path], None] = seed, **settings: Any) -> Site:
         data = tmp_path_factory.mktemp("pg")
-        seed(data)
+        fill(data)
         whole = {
             "server": ServerConfig(port=0, grpc_port=0),
             "store": StoreConfig(data=data, threads=2),
@@ -86,6 +89,8 @@ def open_site(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
             **settings,
         }
         site = Site(build_service(Settings(**whole)), data)
+        if not jobs:
+            site.service._jobs = JobGroups()
         if keys:
             site.make("acme", "acme", "product")
             site.make("acme content", "acme", "engineer", scopes=["read:content"])

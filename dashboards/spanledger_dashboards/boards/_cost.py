@@ -173,10 +173,10 @@ _TABLES: Final = (
         question="Which single requests cost most?",
         sql=f"""WITH dearest AS (
   SELECT hash(trace_id) AS key, sum(cost_usd) AS cost FROM llm_calls WHERE {sql.CALLS} AND cost_usd > 0
-  GROUP BY 1 ORDER BY cost DESC LIMIT 20
+  GROUP BY 1 ORDER BY cost DESC, key LIMIT 20
 )
-SELECT trace_id, min(time) AS began, {sql.shown("any_value(tenant_id)")} AS tenant,
-  {sql.shown("any_value(use_case)")} AS use_case, count(*) AS calls, sum(cost_usd) AS cost,
+SELECT trace_id, min(time) AS began, {sql.shown("min(tenant_id)")} AS tenant,
+  {sql.shown("min(use_case)")} AS use_case, count(*) AS calls, sum(cost_usd) AS cost,
   {sql.UNPRICED_SHARE} AS unpriced_share, sum(coalesce(input_tokens, 0))::BIGINT AS input,
   sum(coalesce(output_tokens, 0))::BIGINT AS output
 FROM llm_calls SEMI JOIN dearest ON dearest.key = hash(llm_calls.trace_id)

@@ -69,10 +69,10 @@ _TRACES: Final = parts.table(
     "Latest traces",
     "What happened last? A click opens the trace.",
     f"""WITH latest AS (
-  SELECT * FROM llm_calls WHERE {sql.CALLS} ORDER BY time DESC LIMIT 300
+  SELECT * FROM llm_calls WHERE {sql.CALLS} ORDER BY time DESC, trace_id, span_id LIMIT 300
 )
-SELECT min(time) AS began, trace_id, {sql.shown("any_value(tenant_id)")} AS tenant,
-  {sql.shown("any_value(service_name)")} AS service, {sql.shown("any_value(use_case)")} AS use_case, count(*) AS calls,
+SELECT min(time) AS began, trace_id, {sql.shown("min(tenant_id)")} AS tenant,
+  {sql.shown("min(service_name)")} AS service, {sql.shown("min(use_case)")} AS use_case, count(*) AS calls,
   epoch(max(time)) * 1000 - epoch(min(time)) * 1000 + arg_max(duration_ms, time) AS duration_ms,
   {sql.TOKENS}::BIGINT AS tokens, sum(cost_usd) AS cost, {sql.UNPRICED_SHARE} AS unpriced_share,
   {sql.ERROR_SHARE} AS error_share
@@ -168,7 +168,7 @@ GROUP BY 1, 2, 3 ORDER BY spans DESC, 1, 2, 3 LIMIT 50""",
             meanings=(Meaning("yes", "yes", "green"), Meaning("no", "no", "grey")),
         ),
         Field(name="reason", label="Rule"),
-        Field(name="cost_status", label="Cost"),
+        Field(name="cost_status", label="Price"),
         Field(name="spans", label="Reports", unit="spans"),
         Field(name="cost", label="Cost", unit="usd"),
         sql.UNPRICED_COLUMN,

@@ -153,15 +153,15 @@ FROM minutes GROUP BY 1 ORDER BY share DESC, 1 LIMIT 20""",
     parts.table(
         "tenants-workloads",
         "Tenants and use cases",
-        "What do tenants use models for, with which models, and what does it cost?",
+        "What do tenants use models for, with how many models, and what does it cost?",
         f"""SELECT {sql.shown("tenant_id")} AS tenant, {sql.shown("use_case")} AS use_case,
-  {sql.shown("mode(model)")} AS model, count(*) AS calls, sum(cost_usd) AS cost,
+  count(DISTINCT model) AS models, count(*) AS calls, sum(cost_usd) AS cost,
   {sql.UNPRICED_SHARE} AS unpriced_share, {sql.ERROR_SHARE} AS error_share
 FROM llm_calls WHERE {sql.CALLS}
 GROUP BY 1, 2 ORDER BY cost DESC NULLS LAST, calls DESC, 1, 2 LIMIT 50""",
         sql.TENANT,
         parts.USE_CASE,
-        Field(name="model", label="Model called most", link=sql.MODEL.link),
+        Field(name="models", label="Models", unit="number"),
         parts.CALLS,
         parts.COST,
         sql.UNPRICED_COLUMN,
