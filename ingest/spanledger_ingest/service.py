@@ -40,6 +40,7 @@ from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.http import otlp_routes
 from spanledger_ingest.reprice import Repricing
 from spanledger_ingest.retention import Policy, retention_jobs
+from spanledger_ingest.scoring import Quality
 from spanledger_ingest.settings import MIB, Settings
 from spanledger_ingest.settle import Neighbours, settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
@@ -152,7 +153,8 @@ def build_service(settings: Settings) -> Service:
     chores, retention = retention_jobs(store, settings.retention)
     delivery = Delivery(receivers, guard.state, store)
     alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
-    analysis: list[Job] = []
+    quality = Quality(store, settings.scoring, settings.content, lambda: writer.lag_seconds)
+    analysis: list[Job] = [*quality.jobs()]
     jobs = JobGroups(Jobs([*alert_jobs(alerting), *delivery.jobs()], store), Jobs(analysis, store), Jobs(chores, store))
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
@@ -161,7 +163,7 @@ def build_service(settings: Settings) -> Service:
     server, audit = settings.server, Audit(guard.state)
     context = None if tls is None else tls.context()
     pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
-    further = _all_of(pg.metrics, partial(alert_metrics, alerting), delivery.metrics)
+    further = _all_of(pg.metrics, partial(alert_metrics, alerting), delivery.metrics, quality.metrics)
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
         store,

@@ -77,6 +77,15 @@ class ContentConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoringConfig:
+    """Quality scores of stored answers; they need stored text (``content.policy``)."""
+
+    enabled: bool = _setting(default=True, doc="Score calls whose text is stored, some seconds after they are.")
+    quiet_seconds: float = _setting(5.0, "Wait so long for the rest of a trace, seconds.")
+    late_seconds: float = _setting(300.0, "Look again after so long, for text that came late, seconds.")
+
+
+@dataclass(frozen=True, slots=True)
 class PricesConfig:
     """Prices of your own, which win over the price book."""
 
@@ -170,6 +179,7 @@ class Settings:
     store: StoreConfig = StoreConfig()
     ingest: IngestConfig = IngestConfig()
     content: ContentConfig = ContentConfig()
+    scoring: ScoringConfig = ScoringConfig()
     prices: PricesConfig = PricesConfig()
     retention: RetentionConfig = RetentionConfig()
     auth: AuthConfig = AuthConfig()
@@ -187,6 +197,7 @@ SECTIONS: dict[str, Any] = {
     "store": StoreConfig,
     "ingest": IngestConfig,
     "content": ContentConfig,
+    "scoring": ScoringConfig,
     "prices": PricesConfig,
     "retention": RetentionConfig,
     "auth": AuthConfig,
