@@ -17,21 +17,27 @@ class _StayHere(HTTPRedirectHandler):
 
 @contextmanager
 def answer_to(
-    url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout: float
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float,
+    method: str | None = None,
 ) -> Iterator[HTTPResponse]:
-    """Hand out the answer to read from: of a POST if there is a body, else of a GET.
+    """Hand out the answer to read from: without a method of a POST if there is a body, else of a GET.
 
     Args:
         url: http or https; the caller has checked it.
         body: to send.
         headers: of the request.
         timeout: seconds without progress.
+        method: such as DELETE.
 
     Raises:
         urllib.error.HTTPError: the answer is no success.
         OSError: there is no answer.
     """
-    request = Request(url, body, dict(headers or {}))  # noqa: S310 - the scheme is checked by the caller
+    request = Request(url, body, dict(headers or {}), method=method)  # noqa: S310 - the scheme is checked by the caller
     answer: HTTPResponse
     with build_opener(_StayHere).open(request, timeout=timeout) as answer:
         yield answer

@@ -1,4 +1,4 @@
-"""Alerts as rows of the public table ``alerts``."""
+"""Alerts as rows of the public table ``alerts``, and silences as they are shown."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,11 +8,12 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from spanledger_alerts.engine import OPEN, AlertEngine, Tracked
+from spanledger_alerts.engine import OPEN, AlertEngine, Mute, Tracked
 from spanledger_analytics import schema
 
 STATES: Final = (*OPEN, "resolved")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_NS: Final = 2**63 - 1
 _MAX_ROWS: Final = 10_000
 _LARGEST: Final = Decimal(10) ** 9
 
@@ -43,7 +44,24 @@ def _row(alert: Tracked) -> dict[str, Any]:
 
 def moment(nanoseconds: int | None) -> datetime | None:
     """Return a time for people and tables."""
-    return None if nanoseconds is None else _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    if nanoseconds is None:
+        return None
+    return _EPOCH + timedelta(microseconds=min(nanoseconds, _LATEST_NS) // 1000)
+
+
+def mute_json(mute: Mute, now_ns: int) -> dict[str, Any]:
+    """Return a silence or a planned change as it is shown."""
+    state = "pending" if now_ns < mute.starts else "active" if now_ns < mute.ends else "expired"
+    return {
+        "id": mute.id,
+        "tenant": mute.owner,
+        "matchers": [str(matcher) for matcher in mute.matchers],
+        "starts": moment(mute.starts),
+        "ends": moment(mute.ends),
+        "author": mute.author,
+        "comment": mute.comment,
+        "state": state,
+    }
 
 
 def _money(amount: Decimal | None) -> Decimal | None:

@@ -109,7 +109,7 @@ def alert_routes(alerting: Alerting) -> APIRouter:
     @router.get("/rules", responses=lists(_RULE))
     def rules(principal: Reader) -> Response:
         """The rules, how their evaluation goes, and how many alerts the whole service has of each."""
-        return json_response({"items": list(_rules(alerting, whole=principal.tenant is None)), "next_cursor": None})
+        return json_response({"items": rules_json(alerting, whole=principal.tenant is None), "next_cursor": None})
 
     @router.post("/rules/{name}/test", responses=lists(_SAYING))
     def test(
@@ -128,7 +128,7 @@ def alert_routes(alerting: Alerting) -> APIRouter:
             sent = list(trial_messages(alerting, rule, principal.tenant, now))
             for message in sent:
                 alerting.enqueue(message)
-        items = [_said(saying) for saying in sayings(alerting, rule, principal.tenant, now)[:MAX_PAGE]]
+        items = said_json(alerting, rule, principal.tenant, now)
         return json_response({"items": items, "next_cursor": None, "sent": [_message(message) for message in sent]})
 
     @router.post("/rules/{name}/replay", responses=stream, response_class=StreamingResponse)
@@ -157,6 +157,22 @@ def _rule(alerting: Alerting, name: str) -> AnyRule:
         known = ", ".join(rule.name for rule in alerting.found.rules)
         raise HTTPException(404, f"there is no rule {name[:100]!r}; there are {known}")
     return rule
+
+
+def alerts_json(alerting: Alerting, states: list[str], limit: int) -> list[dict[str, Any]]:
+    """Return alerts as they are shown."""
+    found = alerting.engine.page(owner=None, states=states, limit=limit)
+    return rows_of(alert_rows(found).select(schema.ALERTS.view.names))
+
+
+def said_json(alerting: Alerting, rule: AnyRule, owner: str | None, now_ns: int) -> list[dict[str, Any]]:
+    """Return what a rule would say now."""
+    return [_said(saying) for saying in sayings(alerting, rule, owner, now_ns)[:MAX_PAGE]]
+
+
+def rules_json(alerting: Alerting, *, whole: bool = True) -> list[dict[str, Any]]:
+    """Return the rules; with ``whole`` also how they do, which no single tenant need know."""
+    return list(_rules(alerting, whole=whole))
 
 
 def _rules(alerting: Alerting, *, whole: bool) -> Iterator[dict[str, Any]]:

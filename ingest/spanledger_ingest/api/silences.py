@@ -1,14 +1,13 @@
 """Silences and planned changes: what is known, and need not be told."""
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from spanledger_alerts.engine import Kind, Mute, Mutes
-from spanledger_ingest.alerting import moment
+from spanledger_alerts.engine import Kind, Mutes
+from spanledger_ingest.alerting import mute_json
 from spanledger_ingest.api._admin import note
 from spanledger_ingest.api._json import json_response
 from spanledger_ingest.api._openapi import PROBLEM, lists
@@ -103,22 +102,3 @@ def _add(router: APIRouter, mutes: Mutes, path: str, kind: Kind) -> None:
 
 def _name(principal: Principal) -> str:
     return principal.name or "somebody on this machine"
-
-
-def mute_json(mute: Mute, now_ns: int) -> dict[str, Any]:
-    """Return a silence or a planned change as it is shown."""
-    state = "pending" if now_ns < mute.starts else "active" if now_ns < mute.ends else "expired"
-    return {
-        "id": mute.id,
-        "tenant": mute.owner,
-        "matchers": [str(matcher) for matcher in mute.matchers],
-        "starts": _shown(mute.starts),
-        "ends": _shown(mute.ends),
-        "author": mute.author,
-        "comment": mute.comment,
-        "state": state,
-    }
-
-
-def _shown(nanoseconds: int) -> datetime:
-    return moment(nanoseconds) or datetime.now(UTC)

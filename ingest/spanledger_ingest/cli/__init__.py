@@ -32,6 +32,8 @@ COMMANDS = {
     ),
     "serve": Command("spanledger_ingest.cli.serve", "run the service"),
     "keys": Command("spanledger_ingest.cli.keys", "make, list, rotate and revoke API keys"),
+    "alerts": Command("spanledger_ingest.cli.alerts", "list alerts, try rules out, replay them over stored data"),
+    "silences": Command("spanledger_ingest.cli.silences", "keep alerts that are known from being told"),
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
     "doctor": Command("spanledger_ingest.cli.doctor", "look at everything, and say how to mend what is not right"),
     "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),

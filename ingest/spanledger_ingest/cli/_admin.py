@@ -37,9 +37,29 @@ def post(options: argparse.Namespace, path: str) -> dict[str, Any]:
     Raises:
         ClientError: there is no service, or it refuses; the message says what to do.
     """
-    with _posted(options, path) as answer:
+    return ask(options, path, method="POST")
+
+
+def ask(options: argparse.Namespace, path: str, *, method: str = "GET", body: Any = None) -> dict[str, Any]:
+    """Return the JSON that a route of the running service answers to a method and a JSON body.
+
+    Raises:
+        ClientError: as :func:`post`.
+    """
+    with _answered(options, path, method, body) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
+
+
+def post_lines(options: argparse.Namespace, path: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON lines that a route of the running service answers, as they come.
+
+    Raises:
+        ClientError: as :func:`post`.
+    """
+    with _answered(options, path, "POST") as answer:
+        for line in answer:
+            yield json.loads(line)
 
 
 def download(options: argparse.Namespace, path: str, target: Path) -> None:
@@ -50,7 +70,7 @@ def download(options: argparse.Namespace, path: str, target: Path) -> None:
     """
     digest = hashlib.sha256()
     try:
-        with _posted(options, path) as answer, target.open("xb") as file:
+        with _answered(options, path, "POST") as answer, target.open("xb") as file:
             target.chmod(0o600)
             while chunk := answer.read(_CHUNK):
                 digest.update(chunk)
@@ -63,7 +83,7 @@ def download(options: argparse.Namespace, path: str, target: Path) -> None:
 
 
 @contextmanager
-def _posted(options: argparse.Namespace, path: str) -> Iterator[HTTPResponse]:
+def _answered(options: argparse.Namespace, path: str, method: str, body: Any = None) -> Iterator[HTTPResponse]:
     url = options.url or DEFAULT_URL
     if urlsplit(url).scheme not in ("http", "https"):
         raise ClientError(f"{url!r} is no address of a service, such as {DEFAULT_URL}")
@@ -71,7 +91,13 @@ def _posted(options: argparse.Namespace, path: str) -> Iterator[HTTPResponse]:
     headers = {"content-type": "application/json"}
     headers |= {} if key is None else {"authorization": f"Bearer {key.reveal()}"}
     try:
-        with answer_to(url.rstrip("/") + path, body=b"", headers=headers, timeout=_TIMEOUT_SECONDS) as answer:
+        with answer_to(
+            url.rstrip("/") + path,
+            body=None if method == "GET" else b"" if body is None else json.dumps(body).encode(),
+            headers=headers,
+            timeout=_TIMEOUT_SECONDS,
+            method=method,
+        ) as answer:
             yield answer
     except HTTPError as error:
         raise ClientError(_detail(error)) from error
