@@ -5,6 +5,7 @@ nothing is written and a stale page is an error.
 """
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import spanledger.settings
+from spanledger_alerts.delivery import sample
+from spanledger_alerts.delivery.shapes import RENDERINGS, Said
 from spanledger_ingest.cli import COMMANDS
 from spanledger_ingest.settings import SECTIONS
 
@@ -64,9 +67,20 @@ def _help(*command: str) -> str:
     return done.stdout.strip()
 
 
+def webhook_bodies() -> str:
+    """Return the body of each shape, of the same made-up alert."""
+    said = Said(
+        sample("msg_example", "ops", 1_790_000_000 * 10**9), "ops", "https://ledger.example", "your-routing-key"
+    )
+    bodies = {shape: json.loads(rendering.render(said)) for shape, rendering in RENDERINGS.items()}
+    texts = {shape: json.dumps(body, indent=2, ensure_ascii=False) for shape, body in bodies.items()}
+    return "\n\n".join(f"`{shape}`\n\n```json\n{text}\n```" for shape, text in texts.items())
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "service-settings": ("docs/configuration.md", service_settings),
     "application-settings": ("docs/configuration.md", application_settings),
+    "webhook-bodies": ("docs/alerts.md", webhook_bodies),
     "command-help": ("docs/command-line.md", command_help),
 }
 

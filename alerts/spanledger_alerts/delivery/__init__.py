@@ -22,6 +22,7 @@ from spanledger_alerts.delivery._message import Message, State
 from spanledger_alerts.delivery._notifiers import AppriseNotifier, Notifier, WebhookNotifier, notifiers_of
 from spanledger_alerts.delivery._outbox import MAX_SEQ, AttemptRow, Outbox, Waiting
 from spanledger_alerts.delivery._receiver import PAGERDUTY_URL, SHAPES, Receiver, Shape
+from spanledger_alerts.delivery._sample import sample
 from spanledger_alerts.delivery._schedule import Attempt, Outcome, Schedule, judge, parse_retry_after
 from spanledger_alerts.delivery._signing import signed_headers
 
@@ -64,5 +65,6 @@ __all__ = [
     "parse_retry_after",
     "post",
     "resolve",
+    "sample",
     "signed_headers",
 ]

@@ -74,7 +74,8 @@ def _alert(alert: Alert, base_url: str) -> Body:
 
 
 def _few(labels: Mapping[str, str]) -> dict[str, str]:
-    return {cut(name, 64): cut(value, 256) for name, value in list(labels.items())[:16]}
+    named = {"alertname" if name == "rule" else name: value for name, value in list(labels.items())[:16]}
+    return {cut(name, 64): cut(value, 256) for name, value in named.items()}
 
 
 def _named(labels: Mapping[str, str]) -> dict[str, str]:
