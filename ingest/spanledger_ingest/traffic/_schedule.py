@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -62,7 +61,7 @@ def _full(world: World) -> Iterator[Incident]:
     stream = Stream(world.seed, "schedule")
     half = (world.start_ns + world.end_ns) // 2 // HOUR_NS * HOUR_NS
     at = half + stream.below(_QUIET_HOURS[0]) * HOUR_NS
-    for kind, magnitude in stream.shuffled(list(product(KINDS, MAGNITUDES))):
+    for kind, magnitude in _mixed(stream):
         onset = at + stream.below(60) * _MINUTE_NS
         end = onset + int(HOURS[kind][MAGNITUDES.index(magnitude)] * HOUR_NS)
         if end > world.end_ns:
@@ -72,6 +71,13 @@ def _full(world: World) -> Iterator[Incident]:
             yield made
             quiet = _QUIET_HOURS[0] + stream.below(_QUIET_HOURS[1] - _QUIET_HOURS[0] + 1)
             at = end + quiet * HOUR_NS
+
+
+def _mixed(stream: Stream) -> Iterator[tuple[Kind, Magnitude]]:
+    """Yield every kind in every magnitude: all kinds once, then again, so that short worlds have most of them too."""
+    sizes = {kind: stream.shuffled(MAGNITUDES) for kind in KINDS}
+    for turn in range(len(MAGNITUDES)):
+        yield from ((kind, sizes[kind][turn]) for kind in stream.shuffled(KINDS))
 
 
 def make(world: World, kind: Kind, magnitude: Magnitude, window: Window, stream: Stream) -> Incident | None:

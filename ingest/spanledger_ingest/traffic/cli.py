@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from spanledger_ingest.traffic._generate import Written, write_traffic
+from spanledger_ingest.traffic._load import LoadError
 from spanledger_ingest.traffic._world import MOST_TENANTS, build_world
 
 
@@ -73,8 +74,11 @@ def run(args: argparse.Namespace) -> int:
     """Generate, and say what was written.
 
     Raises:
+        LoadError: If the recorded load cannot be used.
         OutputError: If nothing can be written there.
     """
+    if args.load is not None and args.mode != "wild":
+        raise LoadError("--load is what a wild world follows: add --mode wild")
     written = _write(args)
     if args.json:
         _say(json.dumps(written.truth, indent=2))

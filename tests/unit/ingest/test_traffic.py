@@ -24,6 +24,7 @@ from spanledger_ingest.traffic import (
     MODELS,
     SERVED,
     Ledger,
+    LoadError,
     Model,
     OutputError,
     Served,
@@ -336,6 +337,23 @@ def test_generate_refuses_impossible_numbers(
     with pytest.raises(SystemExit, match="2"):
         parse(*arguments, "--out", str(tmp_path / "traffic"))
     assert f"argument {arguments[0]}: " in capsys.readouterr().err
+
+
+def test_generate_refuses_a_load_for_a_seasonal_world(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="--mode wild"):
+        cli.run(parse("--load", str(tmp_path / "load.npz"), "--out", str(tmp_path / "traffic")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "incidents"), [((), 4), (("--clean",), 0), (("--incidents", "none"), 0), (("--incidents", "full"), 3)]
+)
+def test_generate_plans_incidents(tmp_path: Path, arguments: tuple[str, ...], incidents: int) -> None:
+    out = tmp_path / "traffic"
+    assert cli.run(parse("--days", "6", "--calls-per-day", "100", "--mode", "wild", *arguments, "--out", str(out))) == 0
+    truth = json.loads((out / "truth.json").read_text())
+    assert len(truth["incidents"]) >= incidents
+    assert truth["mode"] == "wild"
+    assert incidents or not truth["incidents"]
 
 
 def test_generate_needs_a_place_to_write(tmp_path: Path) -> None:

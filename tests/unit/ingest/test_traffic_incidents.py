@@ -205,6 +205,11 @@ def test_a_full_plan_has_every_kind_in_the_second_half_with_quiet_between(long: 
     assert len({incident.id for incident in long.incidents}) == len(long.incidents)
 
 
+def test_a_short_plan_has_most_kinds() -> None:
+    world = build_world(6, days=14, calls_per_day=20_000, incidents="full")
+    assert len({incident.kind for incident in world.incidents}) >= 8
+
+
 def test_a_clean_world_is_the_same_without_its_incidents(long: World) -> None:
     clean = build_world(5, days=28, tenants=40, calls_per_day=20_000, incidents="none")
     assert clean.incidents == ()
