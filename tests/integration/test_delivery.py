@@ -1,6 +1,7 @@
 """Delivery in a running service: configuration, REST, the public table, metrics, restarts."""
 
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -16,6 +17,7 @@ from standardwebhooks import Webhook
 
 from spanledger_alerts.records import Alert, Notification
 from spanledger_ingest.delivery import receivers_of
+from spanledger_ingest.doctor import examine
 from spanledger_ingest.service import Service, build_service
 from spanledger_ingest.settings import ServerConfig, Settings, SettingsError, StoreConfig, load_settings
 
@@ -164,6 +166,30 @@ def test_what_waits_at_a_stop_is_delivered_after_the_start(tmp_path: Path, hook:
     assert hook.got == []
     with serving(tmp_path, ops=table(hook)):
         assert hook.wait()[0]["webhook-id"] == "n1"
+
+
+def test_the_doctor_connects_to_every_receiver_and_sends_nothing(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()[1]
+    lines = []
+    for name, port, allow in (
+        ("up", hook.port, "127.0.0.1"),
+        ("down", nobody, "127.0.0.1"),
+        ("inside", 443, "10.0.0.1"),
+    ):
+        lines += [f"[receivers.{name}]", 'shape = "slack"', f'url = "http://127.0.0.1:{port}/"', "allow_http = true"]
+        lines += [f'allow = ["{allow}"]', f"ports = [{port}]"]
+    (tmp_path / "spanledger.toml").write_text("\n".join(lines))
+    found = {look.text: look.state for look in examine() if look.check == "receivers"}
+    assert found == {
+        "up can be reached": "ok",
+        "down cannot be reached (ConnectionRefusedError)": "warn",
+        "inside: the host is no public address; an operator can add its network to allow": "fail",
+    }
+    assert hook.got == []
 
 
 def test_receivers_are_read_from_the_file_with_their_secrets_elsewhere(
