@@ -129,7 +129,7 @@ class Deliverer:
             self._circuits[message.receiver].note(attempt, self._clock())
         self._count(ended, dead)
         for message in dead:
-            _log.warning("a message to %s was given up: see 'spanledger alerts deliveries'", message.receiver)
+            _log.warning("a message to %s was given up: see /api/v1/deliveries?state=dead", message.receiver)
             self._gave_up(message)
 
     def _count(self, ended: list[tuple[Message, Attempt]], dead: list[Message]) -> None:

@@ -31,7 +31,7 @@ def given_up(message: Message, fallback: str, now_ns: int) -> Notification | Non
         labels={"receiver": message.receiver},
         status="firing",
         summary=f"Messages to {message.receiver} are given up, the first about {rules}. See the dead letters: "
-        "spanledger alerts deliveries --state dead",
+        "GET /api/v1/deliveries?state=dead",
         value=None,
         threshold=None,
         window="",
