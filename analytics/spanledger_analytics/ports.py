@@ -1,11 +1,12 @@
-"""The seams: what Spanledger asks of a span database, of a scorer."""
+"""The seams: what Spanledger asks of a span database, of a scorer, of a detector."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from spanledger_analytics.detect import Anomaly, Window
 from spanledger_analytics.evaluation import Evidence, Verdict
 from spanledger_analytics.queries import CallsQuery, UsageQuery
 from spanledger_analytics.records import Batch, CallFacts
@@ -157,5 +158,40 @@ class Scorer(Protocol):
 
         Where the evidence is missing or of the wrong kind, the verdict is ``not_evaluable`` with the reason and no
         number. Never raises, whatever the text holds.
+        """
+        ...
+
+
+StateT = TypeVar("StateT")
+
+
+class Detector(Protocol[StateT]):
+    """Finds what changed. Pure and seeded: the same history and state give the same answers, bit by bit.
+
+    Time is that of the calls, in minutes since the epoch; no clock is read. Packages offer theirs by the entry point
+    group ``spanledger.detectors``. Prove it with :class:`~spanledger_analytics.testing.DetectorContract`.
+    """
+
+    def fit(self, window: Window, state: StateT | None = None) -> StateT:
+        """Learn from every full hour of the window that the state has not learned from; return the new state."""
+        ...
+
+    def detect(self, window: Window, state: StateT) -> Sequence[Anomaly]:
+        """Return the incidents that are open, or ended in the last hours, as of the end of the window.
+
+        The window holds everything since the state's last hour, and some hours before it. An incident keeps its id
+        when it is seen again.
+        """
+        ...
+
+    def dump(self, state: StateT) -> bytes:
+        """Return a state as bytes: equal bytes for equal states, and no pickles."""
+        ...
+
+    def load(self, data: bytes) -> StateT:
+        """Read what :meth:`dump` wrote.
+
+        Raises:
+            ValueError: another version wrote it.
         """
         ...
