@@ -16,6 +16,9 @@ from spanledger_dashboards.panels import Field, Link, PanelSpec, Threshold, Unit
 
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _HEAT_LEVELS: Final = 8
+_ID_CHARS: Final = 8
+_COUNTED: Final[frozenset[Unit]] = frozenset({"calls", "spans", "rows", "events", "tokens"})
+"""Units that a table says once, in the head of the column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,7 @@ class Figure:
     """One number, and the same for the period before."""
 
     text: str
+    unit: str = ""
     colour: str = ""
     before: str = ""
     change: str = ""
@@ -35,6 +39,8 @@ class Cell:
     """A cell of a table."""
 
     text: str
+    more: str = ""
+    """The rest of a long id, for those who copy it."""
     href: str = ""
     at: datetime | None = None
     gauge: float | None = None
@@ -93,6 +99,8 @@ class Lanes:
 
     lanes: Sequence[Lane]
     period: Period
+    legend: Sequence[Stretch] = ()
+    """What the colours mean."""
 
 
 def figure_of(answer: Answer) -> Figure:
@@ -100,13 +108,14 @@ def figure_of(answer: Answer) -> Figure:
     spec, place = answer.spec, answer.column("value", len(answer.columns) - 1)
     values = [row[place] for row in answer.rows]
     now = values[-1]
-    figure = shown(now, spec.unit, spec.decimals)
+    figure, _, unit = shown(now, spec.unit, spec.decimals).partition(" ")
     colour = _colour(now, spec.thresholds)
     if len(values) < 2 or values[0] is None or now is None:
-        return Figure(text=figure, colour=colour)
+        return Figure(text=figure, unit=unit, colour=colour)
     before, change = float(values[0]), float(now) - float(values[0])
     return Figure(
         text=figure,
+        unit=unit,
         colour=colour,
         before=shown(values[0], spec.unit, spec.decimals),
         change=_change(before, change, spec.unit),
@@ -144,9 +153,9 @@ def grid_of(answer: Answer, state: State) -> Grid:
 def _column(answer: Answer, style: Field, place: int) -> Column:
     values = (row[place] for row in answer.rows if row[place] is not None)
     numeric = style.unit not in ("text", "time") and isinstance(next(values, None), int | float | Decimal)
-    return Column(
-        label=style.label or style.name.replace("_", " "), unit=in_words(style.unit or "text"), numeric=numeric
-    )
+    label = style.label or style.name.replace("_", " ").capitalize()
+    named = style.unit is None or style.unit not in _COUNTED or style.unit in label.lower()
+    return Column(label=label, unit="" if named else in_words(style.unit or "text"), numeric=numeric)
 
 
 def _most(spec: PanelSpec, values: Sequence[Any]) -> float:
@@ -160,13 +169,20 @@ def _cell(value: Any, style: Field, most: float, state: State) -> Cell:
         return Cell(text=meaning.text, colour=meaning.colour, href=_href(value, style.link, state))
     unit: Unit = style.unit or ("number" if isinstance(value, int | float | Decimal) else "text")
     number = isinstance(value, int | float | Decimal)
+    text = _counted(value) if number and unit in _COUNTED else shown(value, unit, style.decimals)
+    short = _ID_CHARS if style.link is not None and style.link.kind == "trace" and _TRACE.fullmatch(text) else len(text)
     return Cell(
-        text=shown(value, unit, style.decimals),
+        text=text[:short],
+        more=text[short:],
         href=_href(value, style.link, state),
         at=value if isinstance(value, datetime) else None,
         gauge=min(max(float(value) / most * 100, 0), 100) if number and style.look == "gauge" else None,
         colour=_colour(value, style.thresholds) if style.look in ("colour", "gauge") else "",
     )
+
+
+def _counted(value: Any) -> str:
+    return f"{value:,}" if value == int(value) else f"{value:,.1f}"
 
 
 def _href(value: Any, link: Link | None, state: State) -> str:
@@ -213,7 +229,20 @@ def heat_of(answer: Answer, period: Period, step: float) -> Lanes:
             for at, value in cells
         ]
         lanes.append(Lane(label=name, stretches=stretches))
-    return Lanes(lanes=lanes, period=period)
+    return Lanes(lanes=lanes, period=period, legend=_shades(float(most)))
+
+
+def _shades(most: float) -> list[Stretch]:
+    levels = (_HEAT_LEVELS // 2, _HEAT_LEVELS)
+    names = [f"about {shown(round(most * (level / _HEAT_LEVELS) ** 2), 'calls')}" for level in levels]
+    return [
+        _key("f-s1 h1", "a few"),
+        *(_key(f"f-s1 h{level}", name) for level, name in zip(levels, names, strict=True)),
+    ]
+
+
+def _key(style: str, title: str) -> Stretch:
+    return Stretch(x=0, width=0, style=style, title=title)
 
 
 def _class_name(answer: Answer, places: Sequence[int], place: int) -> str:
@@ -246,7 +275,12 @@ def lanes_of(answer: Answer, period: Period, step: float) -> Lanes:
         Lane(label=name, stretches=list(_states(points, answer.spec, period, step)))
         for name, points in sorted(by_lane.items())
     ]
-    return Lanes(lanes=lanes, period=period)
+    legend = [_key(f"c-{limit.colour}", _from(limit, answer.spec)) for limit in answer.spec.thresholds]
+    return Lanes(lanes=lanes, period=period, legend=legend)
+
+
+def _from(limit: Threshold, spec: PanelSpec) -> str:
+    return "less" if limit.at is None else f"from {shown(limit.at, spec.unit, spec.decimals)}"
 
 
 def _states(points: Sequence[tuple[Any, Any]], spec: PanelSpec, period: Period, step: float) -> Iterator[Stretch]:

@@ -15,6 +15,8 @@ from spanledger_dashboards.panels import Field, PanelSpec, Unit
 MOST_SERIES: Final = 24
 _MOST_POINTS: Final = 2_000
 _PALETTE: Final = 10
+_REST: Final = "all others"
+"""What boards call the small ones together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ class Series:
     @property
     def total(self) -> str:
         """The sum, with its unit."""
-        return shown(sum(value for value in self.values if value is not None), self.unit, self.decimals)
+        known = [value for value in self.values if value is not None]
+        return shown(sum(known) if known else None, self.unit, self.decimals)
 
     @property
     def last(self) -> str:
@@ -126,7 +129,7 @@ def chart_of(answer: Answer, period: Period, step: float) -> Chart:
     metric = answer.columns.index("metric") if "metric" in answer.columns else None
     columns = _wide(answer, time) if metric is None else _long(answer, time, metric)
     times = _filled(sorted({_seconds(row[time]) for row in answer.rows if row[time] is not None}), step)
-    series = list(_series(answer.spec, columns, times))
+    series = list(_series(answer.spec, _ordered(answer.spec, columns), times))
     return Chart(
         spec=answer.spec,
         period=period,
@@ -159,17 +162,27 @@ def _wide(answer: Answer, time: int) -> Columns:
     }
 
 
+def _ordered(spec: PanelSpec, columns: Columns) -> Columns:
+    """Put the largest parts of a whole first, and what is left over last."""
+    if spec.viz != "bars":
+        return columns
+
+    def rank(name: str) -> tuple[bool, float]:
+        return name == _REST, -sum(value or 0 for value in columns[name].values())
+
+    return {name: columns[name] for name in sorted(columns, key=rank)}
+
+
 def _series(spec: PanelSpec, columns: Columns, times: Sequence[float]) -> Iterator[Series]:
     fields = {one.name: one for one in spec.fields}
     places = iter(range(len(columns)))
     for name, values in columns.items():
         style = fields.get(name, Field(name=name))
-        rest = name == "all others"
         yield Series(
             label=style.label or name,
             values=[values.get(at) for at in times],
             unit=style.unit or spec.unit,
-            colour=style.colour or ("grey" if rest else f"s{next(places) % _PALETTE + 1}"),
+            colour=style.colour or ("grey" if name == _REST else f"s{next(places) % _PALETTE + 1}"),
             stacked=spec.viz == "bars" and style.look in ("plain", "bars"),
             look=style.look,
             right=style.right_axis,

@@ -91,7 +91,7 @@ def _environment() -> Environment:
 def _time(at: datetime, detail: str = "seconds") -> Markup:
     """Return a moment in UTC, which the script of the page shows in the reader's zone."""
     utc = at.astimezone(UTC)
-    text = f"{utc:%Y-%m-%d %H:%M}" if detail == "minutes" else f"{utc:%Y-%m-%d %H:%M:%S}"
+    text = f"{utc.day} {utc:%b %H:%M}" if detail == "short" else f"{utc:%Y-%m-%d %H:%M:%S}"
     return Markup('<time datetime="{}" title="{} UTC" data-detail="{}">{}</time>').format(
         f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S}", detail, text
     )

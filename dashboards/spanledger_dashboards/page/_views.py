@@ -222,6 +222,7 @@ def _body(answer: Answer, kind: Kind, state: State, step: float) -> Body:
 def links_of(boards: Iterable[Board], state: State, current: str) -> list[Nav]:
     """Return the links to every page; ``current`` is the id of a board, or ``calls``."""
     found = [
-        Nav(title=board.title, href=state.to(board_path(board.id)), current=board.id == current) for board in boards
+        Nav(title=board.id.capitalize(), href=state.to(board_path(board.id)), current=board.id == current)
+        for board in boards
     ]
     return [*found, Nav(title="Calls", href=state.to("/calls"), current=current == "calls")]

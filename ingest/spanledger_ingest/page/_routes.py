@@ -67,9 +67,15 @@ def _add_board(router: APIRouter, board: Board, boards: BoardReader, door: Door,
     def page(request: Request, reader: Reader = metrics) -> Response:
         state = state_of(read(PageParams, request), board.since.removeprefix("now-"))
         filled = boards.board(board, state, reader.principal)
-        shell = frame.shell(board.title, path, state, reader, current=board.id)
+        shell = frame.shell(_title(board), path, state, reader, current=board.id)
         nothing = None if filled.calls else frame.nothing(request, path, reader)
         return html(render_board(shell, board, filled.panels, filled.choices, nothing))
+
+
+def _title(board: Board) -> str:
+    """Return the title without the name of the product, which stands above it already."""
+    title = board.title.removeprefix("Spanledger: ")
+    return title[:1].upper() + title[1:]
 
 
 def _static_routes(door: Door) -> APIRouter:

@@ -13,9 +13,10 @@
   const SHORT = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
   const BYTES = [[2 ** 40, " TiB"], [2 ** 30, " GiB"], [2 ** 20, " MiB"], [2 ** 10, " KiB"]];
   const number = (v) => scaled(v, SHORT, 1) ?? v.toLocaleString("en-US", { maximumSignificantDigits: 4 });
+  const cents = (v) => (v === 0 || Math.abs(v) >= 1 ? 2 : Math.min(9, Math.max(2, 1 - Math.floor(Math.log10(Math.abs(v))))));
   const time = (s) => (s >= 7200 ? `${trim(s / 3600, 1)} h` : s >= 120 ? `${trim(s / 60, 1)} min` : `${trim(s, 2)} s`);
   const FORMATS = {
-    usd: (v) => (Math.abs(v) >= 1e4 ? `$${number(v)}` : `$${v.toLocaleString("en-US", Math.abs(v) >= 1 || v === 0 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumSignificantDigits: 3 })}`),
+    usd: (v) => (Math.abs(v) >= 1e4 ? `$${number(v)}` : `$${v.toFixed(cents(v))}`),
     ms: (v) => (v >= 1000 ? time(v / 1000) : `${trim(v, 1)} ms`),
     s: time,
     share: (v) => `${trim(v * 100, 1)} %`,
@@ -25,6 +26,15 @@
   };
   const format = (unit) => FORMATS[unit] ?? ((v) => `${number(v)} ${unit}`);
   const axisFormat = (unit) => FORMATS[unit] ?? number;
+
+  // Step, text, and what is added where the year, month, day... changes.
+  const TIMES = [
+    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+    [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+  ];
 
   function stacked(chart) {
     const sums = new Array(chart.x.length).fill(0);
@@ -127,7 +137,7 @@
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { show: chart.kind !== "bars" } },
       scales: { x: { time: true, range: () => [chart.from, chart.to] }, y: { range: top }, right: { range: top } },
-      axes: [{ ...axis, space: 70 }, values(chart.unit), ...(right ? [{ ...values(right.unit), scale: "right", side: 1, grid: { show: false } }] : [])],
+      axes: [{ ...axis, space: 74, values: TIMES }, values(chart.unit), ...(right ? [{ ...values(right.unit), scale: "right", side: 1, grid: { show: false } }] : [])],
       series: [{}, ...order.map((place) => seriesOf(chart.series[place]))],
       bands: order.flatMap((place, at) => (chart.series[place].look === "band" && at ? [{ series: [at + 1, at], fill: `${css(chart.series[place].colour)}33` }] : [])),
       hooks: { drawAxes: [marks(chart)], ...Object.fromEntries(Object.entries(tooltip(chart)).map(([name, hook]) => [name, [hook]])), setSelect: [zoom] },

@@ -3,7 +3,9 @@
 (() => {
   const two = (n) => String(n).padStart(2, "0");
   const day = (d) => `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
-  const local = (d, detail) => `${day(d)} ${two(d.getHours())}:${two(d.getMinutes())}${detail === "seconds" ? `:${two(d.getSeconds())}` : ""}`;
+  const month = new Intl.DateTimeFormat("en", { month: "short" });
+  const clock = (d) => `${two(d.getHours())}:${two(d.getMinutes())}`;
+  const local = (d, detail) => (detail === "short" ? `${d.getDate()} ${month.format(d)} ${clock(d)}` : `${day(d)} ${clock(d)}:${two(d.getSeconds())}`);
 
   function times() {
     for (const element of document.querySelectorAll("time[datetime]")) {
@@ -73,6 +75,7 @@
     }, seconds * 1000);
   }
 
+  document.documentElement.dataset.js = "yes";
   times();
   customTimes();
   filters();
