@@ -16,6 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from spanledger_alerts.records import Alert, Notification
+from spanledger_ingest.cli import main
 from spanledger_ingest.delivery import receivers_of
 from spanledger_ingest.doctor import examine
 from spanledger_ingest.service import Service, build_service
@@ -130,7 +131,9 @@ def eventually(look: Any) -> Any:
     return found
 
 
-def test_a_message_is_delivered_signed_shown_counted_and_replayed(tmp_path: Path, hook: Hook) -> None:
+def test_a_message_is_delivered_signed_shown_counted_and_replayed(
+    tmp_path: Path, hook: Hook, capsys: pytest.CaptureFixture[str]
+) -> None:
     with serving(tmp_path, ops=table(hook)) as service:
         service._delivery.outbox.enqueue(notification("n1"))
         headers, body = hook.wait()
@@ -155,6 +158,11 @@ def test_a_message_is_delivered_signed_shown_counted_and_replayed(tmp_path: Path
             "id": "n1", "alert_id": "alert-of-n1", "tenant_id": "acme", "endpoint": "ops", "attempt": 2, "ok": True,
             "http_status": 204,
         }  # fmt: skip
+        assert main(["deliveries", "replay", "n1", "--url", service.http_url]) == 0
+        hook.wait()
+        capsys.readouterr()
+        assert main(["deliveries", "list", "--url", service.http_url, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["id"] == "n1"
         with pytest.raises(urllib.error.HTTPError, match="404"):
             ask(service, "/api/v1/deliveries/none/replay", "POST")
 

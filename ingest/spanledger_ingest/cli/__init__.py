@@ -35,6 +35,7 @@ COMMANDS = {
     "alerts": Command("spanledger_ingest.cli.alerts", "list alerts, try rules out, replay them over stored data"),
     "silences": Command("spanledger_ingest.cli.silences", "keep alerts that are known from being told"),
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
+    "deliveries": Command("spanledger_ingest.cli.deliveries", "list messages to receivers of alerts; send one again"),
     "doctor": Command("spanledger_ingest.cli.doctor", "look at everything, and say how to mend what is not right"),
     "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),
     "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
