@@ -1,6 +1,7 @@
 """What goes over the wire: real servers on loopback."""
 
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from spanledger_alerts.delivery import Deliverer, Message, WebhookNotifier
+from spanledger_alerts.delivery import AppriseNotifier, Deliverer, Message, WebhookNotifier
 from spanledger_alerts.delivery.shapes import MAX_BYTES
 from spanledger_alerts.errors import AddressRefusedError, ReceiverError
 
@@ -265,3 +266,19 @@ def test_a_receiver_does_not_show_its_secrets(tools: "Tools") -> None:
     receiver = tools.receiver(url="https://x.example/t0ken", secrets=(NEW,), headers={"Authorization": "b3arer"})
     for secret in ("t0ken", NEW, "b3arer"):
         assert secret not in repr(receiver)
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # its own affair
+def test_apprise_delivers_what_has_no_shape_of_ours(tools: "Tools", hook: "Hook") -> None:
+    receiver = tools.receiver(shape="apprise", url=f"json://127.0.0.1:{hook.port}/", secrets=())
+    hook.status = 200
+    assert AppriseNotifier(receiver).notify(message(tools)).ok
+    assert b"12.0 % of calls fail" in hook.requests[0].body
+    hook.status = 500
+    assert AppriseNotifier(receiver).notify(message(tools)).outcome == "retry"
+
+
+def test_apprise_is_asked_for_where_it_is_missing(tools: "Tools", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(ReceiverError, match=r"spanledger\[notify\]"):
+        AppriseNotifier(tools.receiver(shape="apprise", url="json://x", secrets=()))
