@@ -199,9 +199,11 @@ LABELS: Final = Table(
         source=TEXT,
         reason=TEXT,
         author=TEXT,
+        weight=REAL,
     ),
 )
-"""What people, or a judge they trust, say of answers: ``pass`` or ``fail`` under the name of a score."""
+"""What people, or a judge they trust, say of answers: ``pass`` or ``fail`` under the name of a score. ``weight`` is one
+over the chance that the answer had of being asked about."""
 
 LOGS: Final = Table(
     "logs",

@@ -11,6 +11,8 @@ from spanledger_analytics.records import Content
 from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
 from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
 from spanledger_ingest.api.alerts import alert_routes
+from spanledger_ingest.api.budgets import budget_routes
+from spanledger_ingest.api.scores import score_routes
 from spanledger_ingest.api.silences import silence_routes
 from spanledger_ingest.auth import (
     Audit,
@@ -176,9 +178,14 @@ def build_service(settings: Settings) -> Service:
         metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, further),
     )
     add_routes(app, pages.router)
-    add_routes(app, alert_routes(alerting), "/api/v1")
-    add_routes(app, silence_routes(alerting.engine.mutes), "/api/v1")
-    add_routes(app, delivery_routes(delivery.outbox), "/api/v1")
+    for router in (
+        score_routes(store, quality),
+        alert_routes(alerting),
+        budget_routes(budgets),
+        silence_routes(alerting.engine.mutes),
+        delivery_routes(delivery.outbox),
+    ):
+        add_routes(app, router, "/api/v1")
     credentials = None if tls is None else tls.grpc_credentials()
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)

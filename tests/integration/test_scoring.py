@@ -72,6 +72,15 @@ def answered(number: int, output: str, owner: str = "", **texts: str) -> Batch:
     return Batch(spans=[a_span(number, owner=owner, **times)], calls=[call], contents=contents)
 
 
+def many(count: int) -> Batch:
+    batches = [answered(number, CLEAN) for number in range(1, count + 1)]
+    return Batch(
+        spans=[span for batch in batches for span in batch.spans],
+        calls=[call for batch in batches for call in batch.calls],
+        contents=[content for batch in batches for content in batch.contents],
+    )
+
+
 def scores(store: DuckDBStore, where: str = "true") -> list[dict[str, Any]]:
     sql = f"SELECT * FROM scores WHERE {where} ORDER BY trace_id, name"  # noqa: S608 - a constant
     return store.run_sql(sql).to_pylist()
@@ -136,8 +145,7 @@ def test_late_text_is_judged_the_second_time_and_replaces_what_was_said(store: D
 
 
 def test_a_restart_goes_on_and_judges_nothing_twice(store: DuckDBStore) -> None:
-    for number in range(1, 41):
-        store.append(answered(number, CLEAN))
+    store.append(many(40))
     first = Worker(store)
     first.follower.step()
     first.clock.now += 6
@@ -221,8 +229,7 @@ def test_another_version_stands_beside_the_old_one(store: DuckDBStore) -> None:
 
 
 def test_a_backfill_pages_through_a_window(store: DuckDBStore) -> None:
-    for number in range(1, 41):
-        store.append(answered(number, CLEAN))
+    store.append(many(40))
     scoring = Scoring(store, Judge([Other("1")]))
     window = Window(T0 + 3 * SECOND, T0 + 39 * SECOND)
     step = scoring.backfill(window, None)

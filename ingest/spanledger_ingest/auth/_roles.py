@@ -13,6 +13,7 @@ Scope: TypeAlias = Literal[
     "read:traces",
     "read:content",
     "query:sql",
+    "scores:write",
     "alerts:read",
     "alerts:write",
     "ops:read",
@@ -26,7 +27,7 @@ Scope: TypeAlias = Literal[
 Role: TypeAlias = Literal["ingest", "gateway", "product", "engineer", "sre", "compliance", "admin"]
 
 _INGEST: Final[frozenset[str]] = frozenset({"ingest:write"})
-_PRODUCT: Final[frozenset[str]] = frozenset({"read:metrics", "query:sql", "alerts:read"})
+_PRODUCT: Final[frozenset[str]] = frozenset({"read:metrics", "query:sql", "scores:write", "alerts:read"})
 _ENGINEER: Final = _PRODUCT | {"read:traces"}
 _SRE: Final = _ENGINEER | {"alerts:write", "ops:read"}
 

@@ -4,6 +4,7 @@ from spanledger_ingest.store._database import DatabaseConfig
 from spanledger_ingest.store._evidence import SCORE_KEY, CallKey, EvidenceReader, Material
 from spanledger_ingest.store._inspect import Inspection, inspect
 from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._quality import DIMENSIONS, QualityReader, ScoreFilter, ScorePlace
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation
 from spanledger_ingest.store._store import DuckDBStore
@@ -11,6 +12,7 @@ from spanledger_ingest.store._twin import SchemaTwin
 from spanledger_ingest.store._twin_tables import SETTINGS
 
 __all__ = [
+    "DIMENSIONS",
     "SCORE_KEY",
     "SETTINGS",
     "CallKey",
@@ -22,6 +24,9 @@ __all__ = [
     "Inspection",
     "JobState",
     "Material",
+    "QualityReader",
     "SchemaTwin",
+    "ScoreFilter",
+    "ScorePlace",
     "inspect",
 ]

@@ -33,6 +33,7 @@ from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
 from spanledger_ingest.store._evidence import EvidenceReader
 from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._quality import QualityReader
 from spanledger_ingest.store._recent import RecentKeys, load
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation, anything, run_sql
@@ -77,6 +78,7 @@ class DuckDBStore:
         self._copying = threading.Lock()
         self._user_queries = threading.BoundedSemaphore(_MAX_USER_QUERIES)
         self.evidence = EvidenceReader(self._database.run)
+        self.quality = QualityReader(self._database.run)
         self._merge_long_log()
 
     @property

@@ -28,7 +28,7 @@ VARCHAR, "explanation" VARCHAR, "scorer_version" VARCHAR, "calibration_id" VARCH
 BOOLEAN, "source" VARCHAR, "prompt_name" VARCHAR, "prompt_version" VARCHAR, "detail" VARCHAR, "evidence" VARCHAR);
 CREATE TABLE IF NOT EXISTS priv."labels" ("owner" VARCHAR, "start_ns" BIGINT, "time" TIMESTAMPTZ, "trace_id" VARCHAR,
 "span_id" VARCHAR, "tenant_id" VARCHAR, "name" VARCHAR, "label" VARCHAR, "source" VARCHAR, "reason" VARCHAR, "author"
-VARCHAR);
+VARCHAR, "weight" DOUBLE);
 CREATE TABLE IF NOT EXISTS priv."logs" ("owner" VARCHAR, "start_ns" BIGINT, "time" TIMESTAMPTZ, "observed"
 TIMESTAMPTZ, "trace_id" VARCHAR, "span_id" VARCHAR, "tenant_id" VARCHAR, "service_name" VARCHAR, "scope_name"
 VARCHAR, "event_name" VARCHAR, "severity" BIGINT, "severity_text" VARCHAR, "body" VARCHAR, "attributes" VARCHAR,

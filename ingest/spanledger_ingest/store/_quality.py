@@ -1,0 +1,219 @@
+"""Sums over scores and labels: rates by who and what, agreement with people, what to review."""
+# ruff: noqa: S608 - identifiers come from the schema module and constants, values are bound
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from spanledger_analytics import schema
+from spanledger_analytics.queries import Filters, Window
+from spanledger_ingest.store._arrow import fetch
+from spanledger_ingest.store._ddl import PRIVATE, columns
+from spanledger_ingest.store._evidence import Run
+
+_SCORES: Final = f"{PRIVATE}.{schema.SCORES.name}"
+_LABELS: Final = f"{PRIVATE}.{schema.LABELS.name}"
+_CALLS: Final = f"{PRIVATE}.llm_calls"
+_SAME_CALL: Final = "c.owner = s.owner AND c.trace_id = s.trace_id AND c.span_id = s.span_id"
+DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "tenant": ("tenant_id",),
+    "model": ("model",),
+    "use_case": ("use_case",),
+    "prompt": ("prompt_name", "prompt_version"),
+}
+"""What rates can be grouped by."""
+_ORDER: Final = "start_ns DESC, trace_id, span_id, name, scorer_version, calibration_id, source, owner"
+ScorePlace = tuple[int, str, str, str]
+"""Where a page of scores ended: start, trace, span and name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreFilter:
+    """Which scores: equality where not ``None``."""
+
+    filters: Filters
+    window: Window
+    name: str | None = None
+    label: str | None = None
+    source: str | None = None
+    prompt_name: str | None = None
+    prompt_version: str | None = None
+
+
+def page(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, after: ScorePlace | None, limit: int) -> pa.Table:
+    """Return rows of ``scores``, the latest call first, with the private ``start_ns`` for the next page."""
+    where, values = _where(wanted)
+    if after is not None:
+        start, *key = after
+        values |= {"a0": start, "a1": key[0], "a2": key[1], "a3": key[2]}
+        where += """ AND (s.start_ns < $a0 OR s.start_ns = $a0
+            AND row(s.trace_id, s.span_id, s.name) > row($a1, $a2, $a3))"""
+    shown = columns(schema.SCORES.view, "s.")
+    sql = f"SELECT {shown}, s.start_ns FROM {_SCORES} s WHERE {where} ORDER BY {_ORDER} LIMIT {limit}"
+    return fetch(cursor, sql, values)
+
+
+def rates(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, by: Sequence[str]) -> pa.Table:
+    """Return by dimensions, name and version how many calls were looked at, could be judged, and failed."""
+    names = _names(by)
+    where, values = _where(wanted)
+    keys = "".join(f"s.{name}, " for name in names)
+    sql = f"""
+        SELECT {keys} s.name, s.scorer_version, s.calibration_id, count(*) AS scored,
+            count(*) FILTER (s.evaluable) AS evaluable, count(*) FILTER (s.label = 'fail') AS failing,
+            avg(s.value) AS mean, histogram(s.explanation) FILTER (NOT s.evaluable) AS reasons
+        FROM {_SCORES} s WHERE s.source = 'spanledger' AND {where} GROUP BY ALL ORDER BY ALL LIMIT 20000
+    """
+    return fetch(cursor, sql, values)
+
+
+def calls(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, by: Sequence[str]) -> pa.Table:
+    """Return by dimensions how many billable calls there were: what coverage is a part of."""
+    names = _names(by)
+    where, values = _conditions(wanted, "c", ("provider", "service"))
+    keys = "".join(f"c.{name}, " for name in names)
+    sql = f"SELECT {keys} count(*) AS calls FROM {_CALLS} c WHERE c.billable AND {where} GROUP BY ALL"
+    return fetch(cursor, sql, values)
+
+
+def agreement(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, *, by_tenant: bool) -> pa.Table:
+    """Return how labels of reviewers and judges meet the flags, by name and version (and tenant)."""
+    where, values = _where(wanted)
+    tenant = "s.tenant_id" if by_tenant else "NULL"
+    sql = f"""
+        SELECT {tenant} AS tenant_id, s.name, s.scorer_version,
+            sum(l.weight) FILTER (l.label = 'fail' AND s.label = 'fail') AS both_fail,
+            sum(l.weight) FILTER (l.label = 'fail' AND s.label <> 'fail') AS missed,
+            sum(l.weight) FILTER (l.label = 'pass' AND s.label = 'fail') AS false_alarm,
+            sum(l.weight) FILTER (l.label = 'pass' AND s.label <> 'fail') AS both_pass,
+            sum(l.weight) AS weight, sum(l.weight * l.weight) AS squares, count(*) AS labels
+        FROM {_SCORES} s JOIN {_LABELS} l
+            ON l.owner = s.owner AND l.trace_id = s.trace_id AND l.span_id = s.span_id AND l.name = s.name
+        WHERE s.source = 'spanledger' AND s.evaluable AND l.source IN ('reviewer', 'judge') AND {where} GROUP BY ALL
+    """
+    return fetch(cursor, sql, values)
+
+
+def unlabelled(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, limit: int) -> pa.Table:
+    """Return the latest scores with a number that no reviewer has labelled."""
+    where, values = _where(wanted)
+    shown = columns(schema.SCORES.view, "s.")
+    sql = f"""
+        SELECT {shown} FROM {_SCORES} s WHERE s.source = 'spanledger' AND s.evaluable AND {where} AND NOT EXISTS (
+            SELECT 1 FROM {_LABELS} l WHERE l.owner = s.owner AND l.trace_id = s.trace_id AND l.span_id = s.span_id
+            AND l.name = s.name AND l.source = 'reviewer')
+        ORDER BY {_ORDER} LIMIT {limit}
+    """
+    return fetch(cursor, sql, values)
+
+
+def labelled(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Return all labelled scores with what calibration needs: reviewers' first, then judges'."""
+    sql = f"""
+        SELECT s.owner, s.name, s.scorer_version, s.value, s.detail, l.label, l.weight
+        FROM {_SCORES} s JOIN {_LABELS} l
+            ON l.owner = s.owner AND l.trace_id = s.trace_id AND l.span_id = s.span_id AND l.name = s.name
+        WHERE s.source = 'spanledger' AND s.evaluable AND l.source IN ('reviewer', 'judge')
+        QUALIFY row_number() OVER (
+            PARTITION BY s.owner, s.trace_id, s.span_id, s.name, s.scorer_version
+            ORDER BY l.source = 'reviewer' DESC, l.start_ns DESC) = 1
+        ORDER BY ALL LIMIT 200000
+    """
+    return fetch(cursor, sql)
+
+
+def owner_of(cursor: duckdb.DuckDBPyConnection, trace_id: str, span_id: str, owner: str | None) -> pa.Table:
+    """Return owner, tenant and start of a stored call, in the scope of ``owner``."""
+    mine = "" if owner is None else "AND owner = $owner"
+    values = {"trace": trace_id, "span": span_id} | ({} if owner is None else {"owner": owner})
+    sql = f"SELECT owner, tenant_id, start_ns FROM {_CALLS} WHERE trace_id = $trace AND span_id = $span {mine} LIMIT 2"
+    return fetch(cursor, sql, values)
+
+
+def of_trace(cursor: duckdb.DuckDBPyConnection, trace_id: str, owner: str | None) -> pa.Table:
+    """Return the scores of a trace with their owner."""
+    mine = "" if owner is None else "AND s.owner = $owner"
+    values = {"trace": trace_id} | ({} if owner is None else {"owner": owner})
+    shown = columns(schema.SCORES.view, "s.")
+    sql = f"SELECT s.owner, {shown} FROM {_SCORES} s WHERE s.trace_id = $trace {mine} ORDER BY {_ORDER} LIMIT 5000"
+    return fetch(cursor, sql, values)
+
+
+def _names(by: Sequence[str]) -> list[str]:
+    return [name for dimension in by for name in DIMENSIONS[dimension]]
+
+
+def _where(wanted: ScoreFilter) -> tuple[str, dict[str, Any]]:
+    where, values = _conditions(wanted, "s", ())
+    for name in ("name", "label", "source"):
+        if getattr(wanted, name) is not None:
+            where += f" AND s.{name} = ${name}"
+            values[name] = getattr(wanted, name)
+    about = [name for name in ("provider", "service") if getattr(wanted.filters, name) is not None]
+    if about:
+        same = " AND ".join(f"c.{_COLUMN.get(name, name)} = ${name}" for name in about)
+        where += f" AND EXISTS (SELECT 1 FROM {_CALLS} c WHERE {_SAME_CALL} AND {same})"
+        values |= {name: getattr(wanted.filters, name) for name in about}
+    return where, values
+
+
+_COLUMN: Final = {"tenant": "tenant_id", "service": "service_name"}
+
+
+def _conditions(wanted: ScoreFilter, table: str, further: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    filters = wanted.filters
+    values: dict[str, Any] = {"low": wanted.window.from_ns, "high": wanted.window.to_ns}
+    found = {name: getattr(filters, name) for name in ("tenant", "model", "use_case", "trace_id", *further)}
+    found |= {"owner": filters.owner, "prompt_name": wanted.prompt_name, "prompt_version": wanted.prompt_version}
+    where = f"{table}.start_ns >= $low AND {table}.start_ns < $high"
+    for name, value in found.items():
+        if value is not None:
+            where += f" AND {table}.{_COLUMN.get(name, name)} = ${name}"
+            values[name] = value
+    return where, values
+
+
+class QualityReader:
+    """Sums over scores and labels, beside the writer.
+
+    Args:
+        run: does a piece of work with a cursor of its own.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def page(self, wanted: ScoreFilter, after: ScorePlace | None, limit: int) -> pa.Table:
+        """See :func:`page`."""
+        return self._run(lambda cursor: page(cursor, wanted, after, limit))
+
+    def rates(self, wanted: ScoreFilter, by: Sequence[str]) -> pa.Table:
+        """See :func:`rates`."""
+        return self._run(lambda cursor: rates(cursor, wanted, by))
+
+    def calls(self, wanted: ScoreFilter, by: Sequence[str]) -> pa.Table:
+        """See :func:`calls`."""
+        return self._run(lambda cursor: calls(cursor, wanted, by))
+
+    def agreement(self, wanted: ScoreFilter, *, by_tenant: bool) -> pa.Table:
+        """See :func:`agreement`."""
+        return self._run(lambda cursor: agreement(cursor, wanted, by_tenant=by_tenant))
+
+    def unlabelled(self, wanted: ScoreFilter, limit: int) -> pa.Table:
+        """See :func:`unlabelled`."""
+        return self._run(lambda cursor: unlabelled(cursor, wanted, limit))
+
+    def labelled(self) -> pa.Table:
+        """See :func:`labelled`."""
+        return self._run(labelled)
+
+    def owner_of(self, trace_id: str, span_id: str, owner: str | None) -> pa.Table:
+        """See :func:`owner_of`."""
+        return self._run(lambda cursor: owner_of(cursor, trace_id, span_id, owner))
+
+    def of_trace(self, trace_id: str, owner: str | None) -> pa.Table:
+        """See :func:`of_trace`."""
+        return self._run(lambda cursor: of_trace(cursor, trace_id, owner))
