@@ -1,14 +1,12 @@
-"""Counter-based random numbers: block ``n`` of a stream is ``blake2b(n, key)``, a pure function of the stream's name.
+"""Single random numbers, for what a world is made of; the traffic itself is drawn by the column (`_draws`).
 
-The key is a hash of what the stream is for (seed, tenant, hour), which lets any hour of any tenant be made alone, in
-any order and in parallel, with the same bytes as in a whole run. `random.Random` promises equal results across versions
-of Python only for `random()`, and numpy is no dependency of the server.
+Counter-based as well: block ``n`` of a stream is ``blake2b(n, key)``, and the key is a hash of what the stream is for.
+`random.Random` promises equal results across versions of Python only for `random()`.
 """
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from math import exp, log
-from statistics import NormalDist
+from math import log
 from struct import Struct
 from typing import TypeVar
 
@@ -16,7 +14,6 @@ _T = TypeVar("_T")
 
 _BLOCK = Struct("<8Q")
 _UNIT = 2.0**-53
-_STANDARD_NORMAL = NormalDist()
 
 
 class Stream:
@@ -52,10 +49,6 @@ class Stream:
         """Return a waiting time with the given mean."""
         return -mean * log(1.0 - self.uniform())
 
-    def lognormal(self, median: float, sigma: float) -> float:
-        """Return a lognormal number; ``sigma`` is the standard deviation of its logarithm."""
-        return median * exp(sigma * _STANDARD_NORMAL.inv_cdf((self.bits() >> 11) * _UNIT + _UNIT / 2))
-
     def index(self, weights: Sequence[float]) -> int:
         """Return a position of ``weights`` with probability proportional to the weight."""
         left = self.uniform() * sum(weights)
@@ -64,11 +57,6 @@ class Stream:
             if left < 0:
                 return position
         return len(weights) - 1
-
-    def id_bytes(self, size: int) -> bytes:
-        """Return ``size`` bytes (a multiple of 8), not all zero, for a trace or span id."""
-        value = b"".join(self.bits().to_bytes(8, "little") for _ in range(size // 8))
-        return value if any(value) else b"\x01" * size
 
     def shuffled(self, items: Sequence[_T]) -> list[_T]:
         """Return the items in random order (Fisher-Yates)."""

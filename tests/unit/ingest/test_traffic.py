@@ -383,5 +383,4 @@ def test_draws_depend_on_the_name_alone(seed: int, name: str, limit: int) -> Non
     assert all(0 <= draw < 1 for draw in draws)
     assert 0 <= one.below(limit) < limit
     assert one.exponential(5.0) >= 0
-    assert one.lognormal(5.0, 1.0) > 0
     assert sorted(one.shuffled(range(9))) == list(range(9))
