@@ -1,8 +1,8 @@
 """The composition root: every part of the service is made and wired here, and nowhere else."""
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from spanledger_ingest.auth import (
     is_loopback,
     verifier_of,
 )
+from spanledger_ingest.budgets import BudgetArea, Known, budget_jobs, configured_budgets
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.delivery import Delivery, Receivers
 from spanledger_ingest.errors import PortError
@@ -133,6 +134,7 @@ def build_service(settings: Settings) -> Service:
     Policy(settings.retention)  # refuse what cannot be meant before anything is opened
     receivers = Receivers(settings)
     rules = configured(settings, receivers.by_name)
+    configured_budgets(settings.budgets)
     tls = Tls.of(settings.tls)
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
@@ -157,7 +159,13 @@ def build_service(settings: Settings) -> Service:
     alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
     quality = Quality(store, settings.scoring, settings.content, lambda: writer.lag_seconds)
     analysis: list[Job] = [*quality.jobs()]
-    jobs = JobGroups(Jobs([*alert_jobs(alerting), *delivery.jobs()], store), Jobs(analysis, store), Jobs(chores, store))
+    with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
+        budgets = _budgets(settings, prices, guard.state, store, alerting)
+    jobs = JobGroups(
+        Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
+        Jobs(analysis, store),
+        Jobs(chores, store),
+    )
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
     )
@@ -165,7 +173,13 @@ def build_service(settings: Settings) -> Service:
     server, audit = settings.server, Audit(guard.state)
     context = None if tls is None else tls.context()
     pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
-    further = _all_of(pg.metrics, partial(alert_metrics, alerting), delivery.metrics, quality.metrics)
+    further = _all_of(
+        pg.metrics,
+        partial(alert_metrics, alerting),
+        delivery.metrics,
+        quality.metrics,
+        budgets.metrics,
+    )
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
         store,
@@ -204,6 +218,31 @@ def _one_by_one(*steps: Callable[[], None]) -> Callable[[], None]:
             step()
 
     return release
+
+
+@contextmanager
+def _closing_on_failure(*steps: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _one_by_one(*steps)()
+        raise
+
+
+def _budgets(
+    settings: Settings, prices: PriceBook, state: StateDb, store: DuckDBStore, alerting: Alerting
+) -> BudgetArea:
+    known = Known(store, prices, partial(_tenants, settings, state))
+    area = BudgetArea(state, store, known, alerting.engine.observe, retention=Policy(settings.retention))
+    area.adopt(configured_budgets(settings.budgets))
+    return area
+
+
+def _tenants(settings: Settings, state: StateDb) -> set[str]:
+    """Return the tenants that keys and settings name."""
+    tables = (*settings.limits.tenant, *settings.retention.tenant)
+    named = {str(table["name"]) for table in tables if "name" in table}
+    return named.union(*(key.tenants for key in KeyRing(state).list())) - {"*"}
 
 
 class _Guard(NamedTuple):

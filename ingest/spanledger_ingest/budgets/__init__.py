@@ -1,6 +1,6 @@
 """Budgets in the service: from the configuration and over REST, followed by jobs, shown in SQL."""
 
-from spanledger_ingest.budgets._area import BudgetArea, BudgetStore, budget_jobs, budget_metrics
+from spanledger_ingest.budgets._area import BudgetArea, BudgetStore, budget_jobs
 from spanledger_ingest.budgets._config import configured_budgets
 from spanledger_ingest.budgets._known import Known
 from spanledger_ingest.budgets._rows import event_row, status_row
@@ -10,7 +10,6 @@ __all__ = [
     "BudgetStore",
     "Known",
     "budget_jobs",
-    "budget_metrics",
     "configured_budgets",
     "event_row",
     "status_row",

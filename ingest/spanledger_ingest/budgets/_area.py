@@ -98,6 +98,14 @@ class BudgetArea:
         """Return how every budget stands, or those of an owner."""
         return statuses(self._state, self._clock(), owner)
 
+    def metrics(self) -> Iterator[Metric]:
+        """Yield how many budgets there are, by state."""
+        found: dict[str, int] = dict.fromkeys(("ok", "warning", "exceeded", "catching_up"), 0)
+        for state in self.mirror.states:
+            found[state] += 1
+        values = [({"state": state}, number) for state, number in found.items()]
+        yield Metric("spanledger_budgets", "gauge", "Budgets, and tenants of those for each tenant, by state.", values)
+
 
 def budget_jobs(area: BudgetArea) -> list[Job]:
     """Return what has to be done all the time: follow the calls, forecast, show, and make old cells longer."""
@@ -107,15 +115,6 @@ def budget_jobs(area: BudgetArea) -> list[Job]:
         Job("budget-mirror", _TICK_SECONDS, area.mirror.step),
         Job("budget-cells", _MERGE_SECONDS, area.ledger.merge),
     ]
-
-
-def budget_metrics(area: BudgetArea) -> Iterator[Metric]:
-    """Yield how many budgets there are, by state."""
-    found: dict[str, int] = dict.fromkeys(("ok", "warning", "exceeded", "catching_up"), 0)
-    for state in area.mirror.states:
-        found[state] = found.get(state, 0) + 1
-    values = [({"state": state}, number) for state, number in found.items()]
-    yield Metric("spanledger_budgets", "gauge", "Budgets, and tenants of those for each tenant, by state.", values)
 
 
 def _kept_since(policy: Policy) -> Callable[[str, int], int]:
