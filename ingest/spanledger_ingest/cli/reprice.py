@@ -66,7 +66,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    window = _moment("--from", options.from_), _moment("--to", options.to_)
+    window = moment("--from", options.from_), moment("--to", options.to_)
     yield from _asked(options, window) if options.data is None else _made(options, window)
 
 
@@ -84,7 +84,7 @@ def _made(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Ite
     from spanledger_analytics.queries import Window  # noqa: PLC0415 - heavy
     from spanledger_ingest.cli._stopped import stopped_repricing  # noqa: PLC0415 - heavy
 
-    stretch = Window(*(round(moment.timestamp() * 1e6) * 1000 for moment in window))
+    stretch = Window(*(round(edge.timestamp() * 1e6) * 1000 for edge in window))
     with stopped_repricing(options) as repricing:
         after, more = None, True
         while more:
@@ -93,9 +93,14 @@ def _made(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Ite
             after, more = step.after, step.after is not None
 
 
-def _moment(option: str, text: str) -> datetime:
+def moment(option: str, text: str) -> datetime:
+    """Return the time that an option names, UTC where it names no offset.
+
+    Raises:
+        UsageError: it names none.
+    """
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"{option}: {text!r} is no time; write 2026-03-01 or 2026-03-01T12:00:00Z") from error
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    return found.replace(tzinfo=found.tzinfo or UTC)

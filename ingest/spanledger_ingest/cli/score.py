@@ -1,24 +1,23 @@
-"""``spanledger score``: score a file of answers."""
+"""``spanledger score``: score a file of answers, or stored answers again."""
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+from urllib.parse import urlencode
 
-from spanledger_ingest.errors import IngestError
-
-
-class UsageError(IngestError):
-    """An option that cannot be meant."""
+from spanledger_ingest.cli._admin import add_target, post
+from spanledger_ingest.cli.reprice import UsageError, moment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``score``."""
     parser.add_argument(
-        "--dataset", type=Path, metavar="FILE", required=True, help="JSONL of id, context, question, answer; no service"
+        "--dataset", type=Path, metavar="FILE", help="JSONL of id, context, question, answer; needs no service"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the scores, JSONL (default: stdout)")
     parser.add_argument(
@@ -28,12 +27,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="exit 1 if the mean of this score is less (of a _risk: 1 - mean); may be repeated",
     )
+    for name, which in (("from", "stored calls that start then or later"), ("to", "calls that start before")):
+        parser.add_argument(f"--{name}", dest=f"{name}_", metavar="TIME", help=f"{which}: 2026-03-01")
+    add_target(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score, summarise on stderr, and say which demands are not met."""
-    return _dataset(options)
+    """Score a file, summarise on stderr, and say which demands are not met; or score what is stored."""
+    stored = options.from_ is not None and options.to_ is not None
+    if (options.dataset is None) is not stored or (options.from_ is None) is not (options.to_ is None):
+        raise UsageError("score takes either --dataset FILE, or --from TIME and --to TIME")
+    return _stored(options) if stored else _dataset(options)
+
+
+def _stored(options: argparse.Namespace) -> int:
+    from rich.console import Console  # noqa: PLC0415 - not needed for --help
+    from rich.progress import Progress  # noqa: PLC0415 - same
+
+    scored = 0
+    with Progress(console=Console(stderr=True), transient=True, disable=options.json) as progress:
+        bar = progress.add_task("calls", total=None)
+        first: int | None = None
+        for step in _steps(options):
+            scored += step["scored"]
+            first = step["remaining"] if first is None else first
+            progress.update(bar, completed=first - step["remaining"], total=first)
+    print(json.dumps({"scored": scored}) if options.json else f"{scored:,} calls scored")  # noqa: T201 - the answer
+    return 0
+
+
+def _steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    window = moment("--from", options.from_), moment("--to", options.to_)
+    yield from _asked(options, window) if options.data is None else _made(options, window)
+
+
+def _asked(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Iterator[dict[str, Any]]:
+    query = {"from": window[0].isoformat(), "to": window[1].isoformat()}
+    while True:
+        step = post(options, f"/api/v1/admin/score?{urlencode(query)}")
+        yield step
+        if step["next_cursor"] is None:
+            return
+        query["cursor"] = step["next_cursor"]
+
+
+def _made(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Iterator[dict[str, Any]]:
+    from spanledger_analytics.queries import Window  # noqa: PLC0415 - heavy
+    from spanledger_analytics.scorers import installed_scorers  # noqa: PLC0415 - heavy
+    from spanledger_ingest.cli._stopped import stopped_store  # noqa: PLC0415 - heavy
+    from spanledger_ingest.scoring import Judge, Scoring  # noqa: PLC0415 - heavy
+    from spanledger_ingest.settings import load_settings  # noqa: PLC0415 - heavy
+
+    stretch = Window(*(round(edge.timestamp() * 1e6) * 1000 for edge in window))
+    masked = load_settings(options.config).content.policy == "masked"
+    with stopped_store(options) as store:
+        scoring = Scoring(store, Judge(installed_scorers()), masked=masked)
+        after, more = None, True
+        while more:
+            step = scoring.backfill(stretch, after)
+            yield {"scored": step.scored, "remaining": step.remaining}
+            after, more = step.after, step.after is not None
 
 
 def _dataset(options: argparse.Namespace) -> int:
