@@ -93,6 +93,7 @@ class Service:
         self._delivery.start()
         self._jobs.start()
         self._running = True
+        _log.info("the page is at %s/", self.http_url)
         if not self._authenticator.required:
             _log.info("no API key exists: whoever is on this machine may send and read everything")
 
@@ -157,7 +158,7 @@ def build_service(settings: Settings) -> Service:
     chores, retention = retention_jobs(store, settings.retention)
     delivery = Delivery(receivers, guard.state, store)
     alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
-    quality = Quality(store, settings.scoring, settings.content, lambda: writer.lag_seconds)
+    quality = Quality(store, guard.state, settings.scoring, settings.content, lambda: writer.lag_seconds)
     analysis: list[Job] = [*quality.jobs()]
     with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
         budgets = _budgets(settings, prices, guard.state, store, alerting)

@@ -40,17 +40,22 @@ def call_row(call: Mapping[str, Any], state: State, reasons: Mapping[str, str], 
         given=_count(call["output_tokens"]),
         duration=shown(call["duration_ms"], "ms"),
         ttft=shown(call["ttft_ms"], "ms"),
-        billed="yes" if call["billable"] else "no",
-        billing_text=reasons.get(call["billing_reason"] or "", "").format(winner="another span"),
+        billing_text=_why_not(call, reasons),
     )
 
 
 def _cost(call: Mapping[str, Any]) -> str:
     if not call["billable"]:
-        return "not billed"
+        return NOTHING
     if call["cost_usd"] is None:
-        return f"unknown: {str(call['cost_status'] or 'no price').replace('_', ' ')}"
+        return str(call["cost_status"] or "no price").replace("_", " ")
     return shown(call["cost_usd"], "usd")
+
+
+def _why_not(call: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
+    if call["billable"]:
+        return ""
+    return reasons.get(call["billing_reason"] or "", "Not billed.").format(winner="another span")
 
 
 def _count(tokens: int | None) -> str:

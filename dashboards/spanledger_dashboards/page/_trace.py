@@ -118,9 +118,14 @@ def trace_of(
         middle=shown(whole / 2, "ms"),
         calls=len(calls),
         cost=_total(calls),
-        tokens=_tokens(sum(c["input_tokens"] or 0 for c in calls), sum(c["output_tokens"] or 0 for c in calls)),
+        tokens=_tokens(_sum(calls, "input_tokens"), _sum(calls, "output_tokens")),
         errors=sum(span["status"] == "error" for span in spans),
     )
+
+
+def _sum(calls: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    known = [call[name] for call in calls if call[name] is not None]
+    return sum(known) if known else None
 
 
 def _total(calls: Sequence[Mapping[str, Any]]) -> str:
@@ -181,7 +186,7 @@ def _cost(call: Mapping[str, Any]) -> str:
 
 def _tokens(taken: Any, given: Any) -> str:
     if taken is None and given is None:
-        return "tokens unknown"
+        return "unknown"
     one, other = ("?" if count is None else f"{count:,}" for count in (taken, given))
     return f"{one} in, {other} out"
 

@@ -173,14 +173,15 @@ class CallRow:
     ending: str
     colour: str
     cost: str
+    """The amount, or why that is unknown."""
     exact_cost: str
     cost_unknown: bool
     taken: str
     given: str
     duration: str
     ttft: str
-    billed: str
     billing_text: str
+    """Why it is not billed, or nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

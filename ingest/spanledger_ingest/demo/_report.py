@@ -45,6 +45,7 @@ def next_steps(outcome: Outcome, url: str, *, serving: bool, data: str | None) -
     trace = dearest["trace_id"]
     if serving:
         steps = [
+            f"open  {url}/  the page: cost, reliability, calls, traces",
             f"spanledger explain {trace} --url {url}",
             f"curl '{url}/api/v1/usage?by=tenant,model&bucket=1d'",
             f"open  {url}/docs for every route; Ctrl-C ends the demo",
