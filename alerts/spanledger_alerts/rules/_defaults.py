@@ -18,6 +18,18 @@ from spanledger_alerts.rules._model import (
 BUDGET: Final = "budget"
 """Name of the rule under which budgets report."""
 
+_QUALITY: Final = (
+    "citation_accuracy",
+    "completeness",
+    "degeneration_risk",
+    "groundedness",
+    "hallucination_risk",
+    "json_validity",
+    "language_match",
+    "refusal_risk",
+)
+"""Scores of the answer; what users write (their own data, attacks) says nothing about its quality."""
+
 DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
     EventRule(name=BUDGET, doc="a budget has reached one of its thresholds", grouping=AT_ONCE),
     MetricRule(
@@ -107,7 +119,7 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         metric="score_failing",
         compare=">=",
         threshold=1,
-        scores=("pii_leak",),
+        scores=("pii_leak_risk",),
         window=15 * MINUTE,
         by=("tenant", "use_case"),
         keep_firing_for=15 * MINUTE,
@@ -119,17 +131,18 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         metric="score_failing",
         compare=">=",
         threshold=1,
-        scores=("prompt_injection",),
+        scores=("prompt_injection_risk",),
         window=15 * MINUTE,
         by=("tenant", "use_case"),
         keep_firing_for=15 * MINUTE,
-        severity="critical",
+        severity="warning",
     ),
     MetricRule(
         name="failing_scores",
         doc="many answers fail a quality score",
         metric="score_failing_share",
         threshold=0.2,
+        scores=_QUALITY,
         min_volume=200,
         min_coverage=0.05,
         window=6 * HOUR,
