@@ -14,7 +14,8 @@ _UNITS_IN_WORDS: Final[dict[Unit, str]] = {
     "usd": "US dollars", "ms": "milliseconds", "s": "seconds", "share": "per cent", "tokens/s": "tokens per second",
     "calls/min": "calls per minute", "number": "", "time": "", "text": "", "score": "score, 0 to 1",
 }  # fmt: skip
-_SCALES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
+_SCALES: Final = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+"""From where on, divided by what; up to ten thousand every digit is shown."""
 _BYTES: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -95,8 +96,8 @@ def _some(value: float, decimals: int | None) -> int:
 
 def number(value: float, decimals: int | None = None) -> str:
     """Return a number in short: 12,345 is 12.3k."""
-    for size, name in _SCALES:
-        if abs(value) >= size:
+    for least, size, name in _SCALES:
+        if abs(value) >= least:
             return f"{value / size:.{1 if decimals is None else decimals}f}{name}"
     if decimals is None:
         decimals = 0 if value == round(value) else 2 if abs(value) < 10 else 1
