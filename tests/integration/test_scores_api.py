@@ -13,9 +13,9 @@ from spanledger_analytics.records import Batch, Content
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
 from spanledger_ingest.api import add_routes, build_app
 from spanledger_ingest.api.scores import score_routes
-from spanledger_ingest.auth import Principal
+from spanledger_ingest.auth import Principal, StateDb
 from spanledger_ingest.pipeline import Stats
-from spanledger_ingest.scoring import Quality
+from spanledger_ingest.scoring import Label, Quality, save_label
 from spanledger_ingest.settings import ContentConfig, ScoringConfig
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
 
@@ -53,12 +53,14 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBSto
             batches.append(answered(number, BAD if refuses else GOOD, owner, version))
         batches.append(Batch(spans=[a_span(900, owner="acme")], calls=[a_call(900, owner="acme")]))
         store.append(joined(batches))
-        quality = Quality(store, ScoringConfig(), ContentConfig(), float)
+        state = StateDb(tmp_path_factory.mktemp("state"))
+        quality = Quality(store, state, ScoringConfig(), ContentConfig(), float)
         after, more = None, True
         while more:
             step = quality.scoring.backfill(Window(), after)
             after, more = step.after, step.after is not None
         yield store, quality
+        state.close()
 
 
 ALL = frozenset({"read:metrics", "read:content", "scores:write", "admin:data"})
@@ -149,6 +151,23 @@ def test_labels_take_answers_off_the_queue_and_correct_the_rate(client: TestClie
         assert client.post("/api/v1/labels", json=said | {"label": row["label"]}).status_code == 200
     (rate,) = items(client, "/scores/rates?name=refusal_risk&by=tenant")
     assert (rate["method"], rate["labels"]) == ("corrected", 200)
+
+
+def test_labels_calibrate_the_scores_of_their_owner_alone(scored: tuple[DuckDBStore, Quality]) -> None:
+    store, quality = scored
+    for number, row in enumerate(store.run_sql("SELECT * FROM scores WHERE name = 'refusal_risk'").to_pylist()):
+        if row["tenant_id"] == "acme" and number < 210:
+            said: dict[str, Any] = {"trace_id": row["trace_id"], "span_id": row["span_id"], "name": "refusal_risk"}
+            save_label(store, Label(**said, label=row["label"], source="reviewer"), None)
+    quality.calibrations.step()
+    assert {key[0] for key, _ in quality.calibrations.in_force()} == {"acme"}
+    material = store.evidence.calls_of_window(Window(), None, 1000)
+    quality.scoring.score(material)
+    found = store.run_sql("SELECT * FROM scores WHERE name = 'refusal_risk' AND calibration_id IS NOT NULL").to_pylist()
+    assert {row["tenant_id"] for row in found} == {"acme"}
+    sure = {row["label"]: row["confidence"] for row in found}
+    assert sure["pass"] < 0.2
+    assert sure["fail"] > 0.8
 
 
 def test_labels_of_unknown_calls_and_kinds_are_refused(client: TestClient) -> None:

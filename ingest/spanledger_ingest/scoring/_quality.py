@@ -6,6 +6,7 @@ from typing import Final
 from spanledger_analytics.scorers import installed_scorers
 from spanledger_ingest.api import Metric
 from spanledger_ingest.jobs import Job
+from spanledger_ingest.scoring._calibrations import Calibrations, Database
 from spanledger_ingest.scoring._scoring import Follower, Judge, Scoring
 from spanledger_ingest.settings import ContentConfig, ScoringConfig
 from spanledger_ingest.store import DuckDBStore
@@ -14,6 +15,7 @@ _BUSY_SECONDS: Final = 5.0
 """A writer that is so far behind gets the processor."""
 _LOOK_SECONDS: Final = 2.0
 _LOOK_AGAIN_SECONDS: Final = 30.0
+_CALIBRATE_SECONDS: Final = 600.0
 
 
 class Quality:
@@ -21,16 +23,23 @@ class Quality:
 
     Args:
         store: where calls, text and scores are.
+        database: where calibrations are kept.
         config: the section ``[scoring]``.
         content: the section ``[content]``.
         writer_lag: seconds that the writer is behind.
     """
 
     def __init__(
-        self, store: DuckDBStore, config: ScoringConfig, content: ContentConfig, writer_lag: Callable[[], float]
+        self,
+        store: DuckDBStore,
+        database: Database,
+        config: ScoringConfig,
+        content: ContentConfig,
+        writer_lag: Callable[[], float],
     ) -> None:
         self._enabled = config.enabled
-        self.judge = Judge(installed_scorers())
+        self.calibrations = Calibrations(store, database)
+        self.judge = Judge(installed_scorers(), self.calibrations)
         self.scoring = Scoring(store, self.judge, masked=content.policy == "masked")
 
         def busy() -> bool:
@@ -46,6 +55,7 @@ class Quality:
         return [
             Job(self._soon.job, _LOOK_SECONDS, self._soon.step),
             Job(self._late.job, _LOOK_AGAIN_SECONDS, self._late.step),
+            Job("calibrations", _CALIBRATE_SECONDS, self.calibrations.step),
         ]
 
     def metrics(self) -> Iterator[Metric]:

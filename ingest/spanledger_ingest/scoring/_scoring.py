@@ -49,7 +49,16 @@ class ScoredStore(ChangeFeed, Protocol):
         ...
 
 
-Calibrate = Callable[[Evidence, Verdict], Verdict]
+class Calibrator(Protocol):
+    """Turns values into probabilities."""
+
+    def apply(self, evidence: Evidence, verdict: Verdict) -> Verdict:
+        """Return the verdict with its confidence, if there can be one."""
+        ...
+
+    def stamp(self, owner: str) -> str:
+        """Return what changes when the calibrations of this owner do."""
+        ...
 
 
 @dataclass(slots=True)
@@ -72,24 +81,26 @@ class Judge:
 
     Args:
         scorers: who judges.
-        calibrate: adds the confidence to a verdict.
-        stats: what is counted.
+        calibrator: adds the confidence to a verdict.
     """
 
-    def __init__(self, scorers: Sequence[Scorer], calibrate: Calibrate | None = None) -> None:
+    def __init__(self, scorers: Sequence[Scorer], calibrator: Calibrator | None = None) -> None:
         self._scorers = tuple(scorers)
-        self._calibrate = calibrate or (lambda _evidence, verdict: verdict)
+        self._calibrator = calibrator
         self.stats = ScoringStats()
         versions = [(list(scorer.names), scorer.version) for scorer in self._scorers]
-        self.versions = repr(sorted(versions))
-        """Changes when any scorer or its version does."""
+        self._versions = repr(sorted(versions))
+
+    def stamp(self, owner: str) -> str:
+        """Return what changes when a scorer, its version, or a calibration of this owner does."""
+        return self._versions if self._calibrator is None else self._versions + self._calibrator.stamp(owner)
 
     def verdicts(self, evidence: Evidence) -> list[Verdict]:
         """Return what all scorers say; one that fails says nothing."""
         began = time.process_time()
-        found = [
-            self._calibrate(evidence, verdict) for scorer in self._scorers for verdict in self._asked(scorer, evidence)
-        ]
+        found = [verdict for scorer in self._scorers for verdict in self._asked(scorer, evidence)]
+        if self._calibrator is not None:
+            found = [self._calibrator.apply(evidence, verdict) for verdict in found]
         self.stats.calls += 1
         self.stats.scores.update((verdict.name, verdict.label) for verdict in found)
         self.stats.seconds += time.process_time() - began
@@ -131,7 +142,7 @@ class Scoring:
     def fresh(self, material: Material, *, again: bool = False) -> Iterable[tuple[Evidence, str]]:
         """Yield what is to be judged, with its digest."""
         for evidence, judged in evidence_of(material, masked=self._masked):
-            digest = digest_of(evidence, self.judge.versions)
+            digest = digest_of(evidence, self.judge.stamp(evidence.owner))
             if again or digest not in judged:
                 yield evidence, digest
 
