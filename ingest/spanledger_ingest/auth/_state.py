@@ -37,9 +37,8 @@ _MIGRATIONS: Final = (
     alert_tables.TABLES,
     budget_tables.TABLES,
     delivery_tables.TABLES,
-)
-    detector_tables.TABLES,
     calibration_tables.TABLES,
+)
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""
 
 Row: TypeAlias = tuple[Any, ...]
