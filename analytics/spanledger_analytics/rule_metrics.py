@@ -120,7 +120,7 @@ class SilenceQuery:
     """Who used to send and does not any more.
 
     The answer (:data:`SILENCE_SHAPE`) has for each tenant and service with at least ``min_calls`` in the window how
-    long it has been silent at the window's end, and the longest that it was before.
+    long it has been silent at the window's end, the longest that it was before, and since when it is known.
     """
 
     window: Window
@@ -147,7 +147,9 @@ def _shape(**types: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, type_) for name, type_ in types.items()])
 
 
-SILENCE_SHAPE: Final = _shape(owner=TEXT, tenant=TEXT, service=TEXT, calls=COUNT, silent_s=REAL, longest_s=REAL)
+SILENCE_SHAPE: Final = _shape(
+    owner=TEXT, tenant=TEXT, service=TEXT, calls=COUNT, silent_s=REAL, longest_s=REAL, known_s=REAL
+)
 
 ANOMALY_SHAPE: Final = _shape(
     owner=TEXT,

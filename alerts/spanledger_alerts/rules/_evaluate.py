@@ -187,7 +187,8 @@ def _dimensions(text: str | None) -> dict[str, str]:
 def _silence(rule: SilenceRule, data: RuleData, at_ns: int) -> list[Finding]:
     window = Window(max(at_ns - rule.baseline, 0), at_ns)
     query = SilenceQuery(window=window, min_calls=rule.min_volume, limit=group_limit(rule))
-    return [_silent(rule, row, window) for row in data.rule_silence(query).to_pylist()]
+    known = (row for row in data.rule_silence(query).to_pylist() if row["known_s"] * 1e9 >= rule.min_history)
+    return [_silent(rule, row, window) for row in known]
 
 
 def _silent(rule: SilenceRule, row: Mapping[str, Any], window: Window) -> Finding:

@@ -144,7 +144,9 @@ class SilenceRule(Rule):
     """Silent at least that long."""
     factor: float = 3.0
     """And so many times longer than it ever was in the baseline."""
-    baseline: int = 7 * DAY
+    baseline: int = 14 * DAY
+    min_history: int = 7 * DAY
+    """Who is known for less is not missed: nights and weekends must have been seen."""
     min_volume: int = 500
 
 

@@ -207,6 +207,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "kinds": read.texts,
     "factor": read.number,
     "baseline": read.window,
+    "min_history": read.window,
     "reading": read.text,
     "levels": _levels,
 }

@@ -134,7 +134,8 @@ def silence(cursor: duckdb.DuckDBPyConnection, query: SilenceQuery) -> pa.Table:
             FROM minutes)
         SELECT owner, tenant, service, sum(calls)::BIGINT AS calls,
             ($to_ns / 1e9 - 60 * (max(minute) + 1))::DOUBLE AS silent_s,
-            (60 * coalesce(max(gap), 0))::DOUBLE AS longest_s
+            (60 * coalesce(max(gap), 0))::DOUBLE AS longest_s,
+            ($to_ns / 1e9 - 60 * min(minute))::DOUBLE AS known_s
         FROM gaps GROUP BY owner, tenant, service HAVING sum(calls) >= $min_calls
         ORDER BY silent_s DESC, owner, tenant, service LIMIT {query.limit}
     """
