@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -207,7 +208,7 @@ class _Table:
         except ValueError as error:
             raise self.fail("period", str(error)) from None
         zone = self._body.get("timezone", "UTC")
-        zones = available_timezones()
+        zones = _zones()
         if zone not in zones:
             raise self.fail(
                 "timezone", f"{zone!r} is no time zone of the IANA list{nearest(str(zone), zones, few=True)}"
@@ -303,6 +304,11 @@ def _decimal(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and abs(number.adjusted()) < 30 else None
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # reads a directory tree
 
 
 def _day(value: Any) -> str | None:

@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from zoneinfo import TZPATH, available_timezones
 
 import pytest
-import tzdata
 
 from spanledger_alerts.budgets import Cycle, Period
 
@@ -44,7 +44,8 @@ def seconds(year: int, month: int = 1, day: int = 1) -> int:
 @contextmanager
 def local_clock(zone: str) -> Iterator[None]:
     """Let the C library tell the time of a zone."""
-    directory = next((path for path in TZPATH if Path(path, zone).is_file()), str(Path(tzdata.__file__).parent / "zoneinfo"))
+    package = str(files("tzdata") / "zoneinfo")
+    directory = next((path for path in TZPATH if Path(path, zone).is_file()), package)
     before = {name: os.environ.get(name) for name in ("TZ", "TZDIR")}
     os.environ |= {"TZ": zone, "TZDIR": directory}
     time.tzset()
