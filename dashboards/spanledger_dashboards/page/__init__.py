@@ -15,9 +15,10 @@ from spanledger_dashboards.page._cells import board_path
 from spanledger_dashboards.page._chart import Mark
 from spanledger_dashboards.page._format import exact_usd, shown
 from spanledger_dashboards.page._render import render_board, render_calls, render_error, render_login, render_trace
+from spanledger_dashboards.page._said import Text, said
 from spanledger_dashboards.page._state import CHOICES, PRESETS, REFRESHES, Period, State
 from spanledger_dashboards.page._static import StaticFile, static_files
-from spanledger_dashboards.page._trace import Text, TraceView, trace_of
+from spanledger_dashboards.page._trace import TraceView, trace_of
 from spanledger_dashboards.page._views import (
     CallRow,
     Choice,
@@ -68,6 +69,7 @@ __all__ = [
     "render_error",
     "render_login",
     "render_trace",
+    "said",
     "shown",
     "static_files",
     "trace_of",

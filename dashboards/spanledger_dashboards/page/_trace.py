@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spanledger_dashboards.page._format import NOTHING, exact_usd, shown
+from spanledger_dashboards.page._said import Text
 
 _MOST_DEPTH: Final = 12
 """Deeper spans are not moved further to the right."""
@@ -25,14 +26,6 @@ _TOKENS: Final = (
     ("cache_write_tokens", "of it written to cache"), ("output_tokens", "Output"),
     ("reasoning_tokens", "of it reasoning"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """What was said in a span, by kind."""
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from spanledger_dashboards.page import Reading, State, Text, render_trace, trace_of
+from spanledger_dashboards.page import Reading, State, Text, render_trace, said, trace_of
 from spanledger_ingest.api import Price, content_of, explanations, record_reading, trace_tree
 from spanledger_ingest.auth import Principal
 from spanledger_ingest.page._boards import PageStore
@@ -83,7 +83,7 @@ def _offer(reader: Reader) -> Reading:
 def _texts(store: PageStore, trace_id: str, principal: Principal) -> _Texts:
     found: _Texts = {}
     for row in content_of(store, trace_id, principal).to_pylist():
-        found.setdefault(row["span_id"], []).append(Text(kind=row["kind"].replace("_", " "), text=row["text"]))
+        found.setdefault(row["span_id"], []).extend(said(row["kind"].replace("_", " "), row["text"]))
     return found
 
 

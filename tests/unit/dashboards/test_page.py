@@ -34,6 +34,7 @@ from spanledger_dashboards.page import (
     render_error,
     render_login,
     render_trace,
+    said,
     shown,
     static_files,
     trace_of,
@@ -242,6 +243,22 @@ def test_a_trace_sums_up_what_is_known() -> None:
     assert view.cost == "$0.500000000 and 1 of unknown cost"
     assert view.tokens == "7 in, 24 out"
     assert view.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("plain", [("prompt", "plain")]),
+        ("[1]", [("prompt", "[1]")]),
+        ('{"role": "user"}', [("prompt", '{"role": "user"}')]),
+        ('[{"role": "user", "content": "hi"}]', [("user", "hi")]),
+        ('[{"role": "user", "parts": [{"type": "text", "content": "a"}, {"type": "x", "id": 1}]}]',
+         [("user", 'a\n{"type": "x", "id": 1}')]),
+        ('[{"role": null, "parts": null}]', [("None", "null")]),
+    ],
+)  # fmt: skip
+def test_messages_are_shown_one_by_one(text: str, messages: list[tuple[str, str]]) -> None:
+    assert [(one.kind, one.text) for one in said("prompt", text)] == messages
 
 
 def attacked_pages() -> dict[str, str]:
