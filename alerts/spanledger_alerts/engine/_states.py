@@ -136,5 +136,5 @@ def _not_ahead(was: Tracked, at: int) -> Tracked:
 
 
 def _said(was: Tracked, finding: Finding) -> Finding:
-    """What ends an alert does not change how bad it was."""
-    return finding if finding.active else replace(finding, severity=was.finding.severity)
+    """What ends an alert does not change what it was about, nor how bad it was."""
+    return finding if finding.active else replace(was.finding, active=False, at_ns=finding.at_ns)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanledger_alerts.alert_tables import TABLES
-from spanledger_alerts.engine import AlertEngine, Inhibition, Policy, Routes, build_routes
+from spanledger_alerts.engine import AlertEngine, Inhibition, Policy, Route, Routes, build_routes
 from spanledger_alerts.errors import MatcherError, RuleError
 from spanledger_alerts.matchers import parse_all
 from spanledger_alerts.records import Finding, Notification, Severity
@@ -129,9 +129,10 @@ def test_fire_and_resolve_are_told_with_one_id() -> None:
     assert firing.status == "firing"
     assert firing.group_labels == {"rule": "r", "tenant": "acme"}
     assert firing.created_ns == T0 + 30 * SECOND
-    rig.found(rig.finding(active=False))
+    rig.found(rig.finding(active=False, summary="good", value=1.0))
     (resolved,) = rig.wait(10 * MINUTE)
     assert resolved.status == "resolved"
+    assert (resolved.alerts[0].summary, resolved.alerts[0].value) == ("bad", 3.0)
     assert [alert.id for alert in resolved.alerts] == [alert.id for alert in firing.alerts]
     assert resolved.alerts[0].resolved_ns == T0 + MINUTE
     assert resolved.alerts[0].fingerprint == firing.alerts[0].fingerprint
@@ -567,3 +568,38 @@ def test_messages_of_a_group_keep_their_distance(events: list[tuple[int, int, bo
         rig.found(rig.finding(labels={"tenant": "acme", "model": str(number)}, active=active))
         rig.wait(seconds * SECOND)
     assert all(b.created_ns - a.created_ns >= 5 * MINUTE for a, b in pairwise(rig.sent))
+
+
+def test_a_clock_that_is_set_back_delays_no_alert() -> None:
+    rig = Rig(Rule(name="r", for_=2 * MINUTE))
+    rig.found(rig.finding())
+    rig.now -= HOUR
+    rig.found(rig.finding())
+    rig.wait(2 * MINUTE)
+    rig.found(rig.finding())
+    assert rig.states() == ["firing"]
+
+
+def test_a_clock_that_is_set_back_delays_no_message() -> None:
+    rig = Rig(Rule(name="r"))
+    rig.found(rig.finding())
+    rig.wait(MINUTE)
+    rig.found(rig.finding(active=False))
+    rig.wait(10 * MINUTE)
+    rig.now -= 2 * HOUR
+    rig.found(rig.finding())
+    assert [message.status for message in rig.wait(10 * MINUTE)] == ["firing"]
+
+
+def test_who_heard_of_the_end_hears_of_a_new_alert_when_it_fires_again() -> None:
+    quick = Route(receivers=("quick",), continues=True, grouping={"wait": 0, "interval": 0})
+    rig = Rig(Rule(name="r"), routes=Routes([quick], default=("slow",)))
+    for active in (True, False, True):
+        rig.found(rig.finding(active=active))
+        rig.wait(MINUTE)
+    heard = [(message.status, message.alerts[0].id) for message in rig.sent if message.receiver == "quick"]
+    assert [status for status, _ in heard] == ["firing", "resolved", "firing"]
+    assert heard[0][1] == heard[1][1] != heard[2][1]
+    rig.wait(10 * MINUTE)
+    slow = [told(message) for message in rig.sent if message.receiver == "slow"]
+    assert slow == [[("", "firing")], [("", "firing"), ("", "resolved")]]
