@@ -97,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build(path: Path, calls: int) -> None:
-    """Make a store with so many calls."""
+def build(path: Path, calls: int, days: int = DAYS) -> None:
+    """Make a store with so many calls, over the last so many days."""
     DuckDBStore(path).close()
     values = dict.fromkeys(schema.LLM_CALLS.arrow.names, "NULL") | _VALUES
     selected = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
-    step = DAYS * DAY_NS // calls
+    step = days * DAY_NS // calls
     drawn = f"""
-        SELECT n, {END_NS - DAYS * DAY_NS} + n * {step} AS began, random() AS a, random() AS b, random() AS c,
+        SELECT n, {END_NS - days * DAY_NS} + n * {step} AS began, random() AS a, random() AS b, random() AS c,
             random() AS d, random() AS e, random() AS f FROM range({calls}) AS numbers(n)"""
     with duckdb.connect(str(path)) as connection:
         connection.execute("SELECT setseed(0.5)")
