@@ -40,7 +40,7 @@ class MuteBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    matchers: Annotated[list[str], Field(min_length=1, max_length=20, description='such as `tenant="acme"`')]
+    matchers: Annotated[list[str], Field(min_length=1, max_length=20, description='such as `model=~"gpt-.*"`')]
     starts: Annotated[Time | None, Field(description="RFC 3339; now by default")] = None
     ends: Annotated[Time, Field(description="RFC 3339")]
     comment: Annotated[str, Field(min_length=1, max_length=500, description="why; of a change, what it is")]
