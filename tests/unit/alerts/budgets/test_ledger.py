@@ -213,3 +213,27 @@ def test_amounts_beyond_64_bits_are_exact(world: Any, a_call: Any) -> None:
         world.calls.put(number, a_call(NOW, cost=huge))
     world.settle()
     assert world.totals() == {("", "all", "", "2026-11"): (25 * huge, 25, 0)}
+
+
+def test_what_is_written_while_a_budget_catches_up_is_not_missed(world: Any, a_call: Any) -> None:
+    world.define("old", amount=100, burn=[])
+    for day in range(4):
+        world.calls.put(day, a_call(NOW - day * DAY, cost=USD))
+    world.settle()
+    world.define("new", amount=50, burn=[])
+    for number in range(5):
+        world.ledger.step()
+        world.calls.put(10 + number, a_call(NOW - number % 4 * DAY, cost=USD))
+    world.settle()
+    assert {nano for nano, _, _ in world.totals().values()} == {9 * USD}
+
+
+def test_late_charges_are_told_even_if_the_feed_was_lost_meanwhile(world: Any, a_call: Any) -> None:
+    world.define("daily", amount=10, period="day", burn=[])
+    world.calls.put(1, a_call(NOW, cost=USD))
+    world.settle()
+    world.now = NOW + 3 * DAY
+    world.calls.put(2, a_call(NOW + HOUR, cost=20 * USD))
+    world.calls.floor = world.calls.log[-1][0]
+    world.settle()
+    assert [row["labels"].get("late") for row in world.told()] == ["true"]
