@@ -234,6 +234,6 @@ def test_late_charges_are_told_even_if_the_feed_was_lost_meanwhile(world: Any, a
     world.settle()
     world.now = NOW + 3 * DAY
     world.calls.put(2, a_call(NOW + HOUR, cost=20 * USD))
-    world.calls.floor = world.calls.log[-1][0]
+    world.calls.floor = world.calls.log[-1][0] - 1
     world.settle()
     assert [row["labels"].get("late") for row in world.told()] == ["true"]
