@@ -1,6 +1,7 @@
 """All listeners, HTTP, gRPC and the PostgreSQL wire, on one event loop in one thread."""
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -11,12 +12,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from spanledger_ingest.errors import PortError
+from spanledger_ingest.frames import WithoutMessages
 from spanledger_ingest.pgwire import PgServer
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.wrong_port import OtlpHttpProtocol
 from spanledger_ingest.tls import Tls
 
 _STOP_SECONDS = 5
+_QUIET = WithoutMessages()  # one for the process: a logger takes it once
 
 
 class Front:
@@ -53,6 +56,7 @@ class Front:
         )
         self.scheme = "http" if tls is None else "https"
         self._http = uvicorn.Server(config)
+        logging.getLogger("uvicorn.error").addFilter(_QUIET)
         self._grpc = grpc_receiver
         self._pg = pg
         self._host = host

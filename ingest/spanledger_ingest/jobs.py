@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from spanledger_alerts.errors import AlertsError
+from spanledger_analytics.errors import AnalyticsError
+from spanledger_ingest.errors import IngestError
+from spanledger_ingest.frames import frames
 from spanledger_ingest.store import JobState
 
 _log = logging.getLogger(__name__)
@@ -67,6 +71,11 @@ class _Scheduled:
         """When to take the next step; later than ``due`` after a failure."""
         self.retry = _FIRST_RETRY_SECONDS
         self.stats = JobStats(finished_ns=finished_ns)
+
+
+def _told(error: Exception) -> str:
+    """Return our own errors in their words, and of others only where they were: theirs may quote what is stored."""
+    return str(error) if isinstance(error, IngestError | AnalyticsError | AlertsError) else frames(error)
 
 
 class Jobs:
@@ -141,7 +150,7 @@ class Jobs:
             if not more and scheduled.job.interval >= _REMEMBERED_SECONDS:
                 self._states.save_job_state(scheduled.job.name, JobState(self._wall()))
         except Exception as error:  # noqa: BLE001 - the worker loop: no job may stop the others
-            _log.error("job %s failed, trying again in %.0f s: %s", scheduled.job.name, scheduled.retry, error)
+            _log.error("job %s failed, trying again in %.0f s: %s", scheduled.job.name, scheduled.retry, _told(error))
             self._failed(scheduled, began)
         else:
             self._succeeded(scheduled, began, more=more)

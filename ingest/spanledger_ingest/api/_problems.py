@@ -18,6 +18,7 @@ from spanledger_analytics.errors import (
     StoreError,
 )
 from spanledger_ingest.auth import StateError
+from spanledger_ingest.frames import frames
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _validation(_: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("a request to %s failed unexpectedly", request.scope.get("route"), exc_info=error)
+    _log.error("a request to %s failed unexpectedly: %s", request.scope.get("route"), frames(error))
     return problem(500, "something went wrong inside the service; its log says what")
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from spanledger_ingest.api import Metric
 from spanledger_ingest.auth import Audit, Authenticator, is_loopback
 from spanledger_ingest.errors import PortError
+from spanledger_ingest.frames import frames
 from spanledger_ingest.pgwire import _messages as messages
 from spanledger_ingest.pgwire._answers import Answers, Caller, Sources, SqlStore
 from spanledger_ingest.pgwire._channel import Channel
@@ -131,8 +132,8 @@ class PgServer:
         except WireError as error:
             self._stats.refused[error.code] += 1
             await _tell(channel, error)
-        except Exception:  # noqa: BLE001 - the worker loop: one client must not end the others
-            _log.exception("a PostgreSQL connection failed unexpectedly")
+        except Exception as error:  # noqa: BLE001 - the worker loop: one client must not end the others
+            _log.error("a PostgreSQL connection failed unexpectedly: %s", frames(error))
             await _tell(channel, WireError(INTERNAL, "something went wrong inside the service", fatal=True))
         finally:
             self._channels.discard(channel)
