@@ -273,8 +273,19 @@ ANOMALIES: Final = Table(
         expected=REAL,
         observed=REAL,
         cause=TEXT,
+        summary=TEXT,
+        status=TEXT,
+        detected=TIME,
+        impact_usd_per_hour=MONEY,
+        requests_per_hour=REAL,
+        confidence=REAL,
+        causes=JSON,
+        ties=JSON,
+        detail=JSON,
     ),
 )
+"""What the detector found. ``impact_usd`` is what it has cost so far, ``requests_per_hour`` how many were worse off,
+``summary`` one sentence; ``status`` is open, ended, accepted (became normal), planned or withdrawn."""
 
 BUDGETS: Final = Table(
     "budgets",

@@ -7,10 +7,12 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
+from spanledger_analytics.detect import Planned
 from spanledger_analytics.records import Content
 from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
 from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
 from spanledger_ingest.api.alerts import alert_routes
+from spanledger_ingest.api.anomalies import anomaly_routes
 from spanledger_ingest.api.budgets import budget_routes
 from spanledger_ingest.api.scores import score_routes
 from spanledger_ingest.api.silences import silence_routes
@@ -29,9 +31,17 @@ from spanledger_ingest.auth import (
 from spanledger_ingest.budgets import BudgetArea, Known, budget_jobs, configured_budgets
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.delivery import Delivery, Receivers
+from spanledger_ingest.detection.area import (
+    Detection,
+    DetectorTables,
+    configured_changes,
+    detection_jobs,
+    detection_metrics,
+    planned_changes,
+)
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
-from spanledger_ingest.jobs import Job, JobGroups, Jobs
+from spanledger_ingest.jobs import JobGroups, Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
@@ -132,10 +142,9 @@ def build_service(settings: Settings) -> Service:
         StoreError: the database cannot be opened.
     """
     prices = PriceBook.build(settings.prices.override)
-    Policy(settings.retention)  # refuse what cannot be meant before anything is opened
+    _refuse_what_cannot_be_meant(settings)
     receivers = Receivers(settings)
     rules = configured(settings, receivers.by_name)
-    configured_budgets(settings.budgets)
     tls = Tls.of(settings.tls)
     lock = DataDirLock(settings.store.data)
     guard = _guard(settings, lock)
@@ -159,12 +168,12 @@ def build_service(settings: Settings) -> Service:
     delivery = Delivery(receivers, guard.state, store)
     alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
     quality = Quality(store, guard.state, settings.scoring, settings.content, lambda: writer.lag_seconds)
-    analysis: list[Job] = [*quality.jobs()]
+    detection = _detection(settings, store, guard.state, alerting)
     with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
         budgets = _budgets(settings, prices, guard.state, store, alerting)
     jobs = JobGroups(
         Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
-        Jobs(analysis, store),
+        Jobs([*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)], store),
         Jobs(chores, store),
     )
     intake = Intake(
@@ -180,6 +189,7 @@ def build_service(settings: Settings) -> Service:
         delivery.metrics,
         quality.metrics,
         budgets.metrics,
+        partial(detection_metrics, detection),
     )
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
     app = build_app(
@@ -195,6 +205,7 @@ def build_service(settings: Settings) -> Service:
     add_routes(app, pages.router)
     for router in (
         score_routes(store, quality),
+        anomaly_routes(store, detection),
         alert_routes(alerting),
         budget_routes(budgets),
         silence_routes(alerting.engine.mutes),
@@ -207,6 +218,20 @@ def build_service(settings: Settings) -> Service:
 
     release = _one_by_one(pages.close, pg.close, journal.close, store.close, guard.close, lock.close)
     return Service(front, intake, writer, guard.authenticator, jobs, delivery, release)
+
+
+def _refuse_what_cannot_be_meant(settings: Settings) -> None:
+    """Refuse wrong settings before anything is opened."""
+    Policy(settings.retention)
+    configured_budgets(settings.budgets)
+    configured_changes(settings.detection)
+
+
+def _detection(settings: Settings, store: DuckDBStore, state: StateDb, alerting: Alerting) -> Detection:
+    def planned() -> Iterable[Planned]:
+        return planned_changes(alerting.engine.mutes.listed(kind="planned", owner=None, now=0, expired=True))
+
+    return Detection(store, DetectorTables(state), settings.detection, planned)
 
 
 def _all_of(*sources: Callable[[], Iterable[Metric]]) -> Callable[[], Iterable[Metric]]:

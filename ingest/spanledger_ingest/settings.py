@@ -172,6 +172,17 @@ Named = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class DetectionConfig:
+    """Finding what changed: anomalies of cost, errors, latency, tokens and traffic."""
+
+    enabled: bool = _setting(default=True, doc="Look for anomalies.")
+    false_alarms_per_week: float = _setting(1.0, "About how many anomalies a week may be chance, all tenants together.")
+    planned: Sequence[Mapping[str, Any]] = _setting(
+        (), "List of tables: announced changes, which are no anomalies; see docs/anomalies.md."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -185,6 +196,7 @@ class Settings:
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
     limits: LimitsConfig = LimitsConfig()
+    detection: DetectionConfig = DetectionConfig()
     alerting: AlertingConfig = AlertingConfig()
     routes: RoutesConfig = RoutesConfig()
     rules: Named = field(default_factory=dict)
@@ -203,6 +215,7 @@ SECTIONS: dict[str, Any] = {
     "auth": AuthConfig,
     "tls": TlsConfig,
     "limits": LimitsConfig,
+    "detection": DetectionConfig,
     "alerting": AlertingConfig,
     "routes": RoutesConfig,
 }

@@ -58,4 +58,6 @@ class Planned:
     start: int
     end: int
     label: str
+    owner: str | None = None
+    """Whose calls; ``None`` is everyone's."""
     dimensions: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,8 @@ Reals: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 MINUTE_NS: Final = 60_000_000_000
+RETRY_NS: Final = 5 * MINUTE_NS
+"""A call is a retry if the one before it failed at most so long ago."""
 LATENCY_OFFSET: Final = 50
 """Tokens that a model could have written before its first one: time per ``tokens + offset`` is nearly constant."""
 LOG_UNIT: Final = 1000
@@ -228,9 +230,9 @@ CALL_COLUMNS: Final = (
     "owner",
     "start_ns",
     *("tenant_id", "model", "provider", "use_case", "region", "user_id"),
-    *("status", "error_type", "http_status", "finish_reason", "retry"),
+    *("status", "error_type", "http_status", "finish_reason", "trace_id", "parent_span_id"),
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("cost_nano", "duration_ms", "ttft_ms", "response_model", "prompt_name", "prompt_version"),
+    *("cost_usd", "duration_ms", "ttft_ms", "response_model", "prompt_name", "prompt_version"),
 )
 """What :func:`cells_of` reads; a column that is missing counts as unknown everywhere."""
 
@@ -238,7 +240,8 @@ CALL_COLUMNS: Final = (
 def cells_of(calls: pa.Table) -> Cells:
     """Add up calls, one row each, with the columns of ``llm_calls`` (:data:`CALL_COLUMNS`).
 
-    ``retry`` tells that the call repeats one that failed; ``cost_nano`` may stand in for ``cost_usd``.
+    A call that comes within five minutes after one that failed, in the same place of the same trace and for the same
+    model, counts as a retry. ``cost_nano`` may stand in for ``cost_usd``.
     """
     column = _Columns(calls)
     keys, leaf = _numbered([column.coded(name) for name in ("owner", "tenant_id", *_LEAF_COLUMNS)])
@@ -295,6 +298,19 @@ class _Columns:
         known = found.is_valid().to_numpy(zero_copy_only=False)
         return found.fill_null(missing).to_numpy(zero_copy_only=False), known
 
+    def retries(self, failed: Flags) -> Flags:
+        """Tell which calls come right after one that failed: same place of the same trace, same model."""
+        keys = [self.coded(name)[0] for name in ("owner", "trace_id", "parent_span_id", "model")]
+        start = self.numbers("start_ns", 0)[0].astype(np.int64)
+        order = np.lexsort((start, *keys[::-1]))
+        gap = start[order][1:] - start[order][:-1]
+        same = (gap > 0) & (gap <= RETRY_NS)
+        for key in keys:
+            same &= key[order][1:] == key[order][:-1]
+        found = np.zeros(len(failed), bool)
+        found[order[1:]] = same & failed[order][:-1]
+        return found
+
     def cost(self) -> tuple[Ints, Flags]:
         """Return nano-USD."""
         if "cost_nano" in self._calls.column_names or "cost_usd" not in self._calls.column_names:
@@ -331,7 +347,7 @@ def _measures(column: _Columns) -> Ints:
         "errors": failed,
         "rate_limited": failed & ((http == 429) | column.matches("error_type", "ratelimit", "429")),
         "timeouts": failed & column.matches("error_type", "timeout", "504"),
-        "retries": np.array(column.numbers("retry", 0)[0], bool),
+        "retries": column.retries(failed),
         "length": column.equals("finish_reason", "length"),
         "filtered": column.equals("finish_reason", "content_filter"),
         "answers": known,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -106,15 +106,22 @@ class LedgerDetector:
         scorer = Scorer(known, near, start, start + 60)
         fold = Fold(scorer, _incidents(known), self._log_q, self.options.planned)
         fold.run()
+        if not len(near.between(start, start + 60)):  # nothing of anyone: nothing to learn from
+            return replace(
+                known, until=start + 60, notes={**known.notes, "incidents": _kept(fold, start)}
+            ), fold.incidents
         after = learn(scorer, fold.frozen(), fold.histograms())
         for incident in fold.incidents:
             if incident.accepted and incident.ended >= start:
                 for name in incident.evidence:
                     leaves = scorer.grouping.members(scorer.grouping.place[incident.series])
                     after = accepted(after, NUMBER[name], leaves)
-        kept = [one.as_json() for one in fold.incidents if one.open or one.last > start + 60 - _KEPT_MINUTES]
-        notes = {**known.notes, "incidents": kept, **noticed(known, near, start, start + 60)}
+        notes = {**known.notes, "incidents": _kept(fold, start), **noticed(known, near, start, start + 60)}
         return replace(after, notes=notes), fold.incidents
+
+
+def _kept(fold: Fold, start: int) -> list[dict[str, Any]]:
+    return [one.as_json() for one in fold.incidents if one.open or one.last > start + 60 - _KEPT_MINUTES]
 
 
 def _reports(incidents: Sequence[Incident], state: State, end: int) -> list[Anomaly]:

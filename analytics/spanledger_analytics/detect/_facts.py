@@ -58,6 +58,8 @@ def plan_of(incident: Incident, planned: Sequence[Planned]) -> str:
     for plan in planned:
         if not plan.start - _PLAN_SLACK <= incident.onset <= plan.end + _PLAN_SLACK:
             continue
+        if plan.owner is not None and plan.owner != incident.owner:
+            continue
         if all(mine.get(name, value) == value for name, value in plan.dimensions.items()):
             return plan.label
     return ""

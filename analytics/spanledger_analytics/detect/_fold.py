@@ -190,7 +190,7 @@ class Fold:
         evidence = self._evidence(minute, one)
         onset = self.scan.onset(number, minute, one, keep)
         incident = Incident(series, onset, minute, minute, {METRICS[number].name: evidence}, series, summed=onset)
-        incident.planned = plan_of(incident, self._planned)
+        self._describe(incident)
         self.incidents.append(incident)
         self._refine(incident, number, minute)
         return incident

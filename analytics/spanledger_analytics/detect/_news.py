@@ -15,10 +15,10 @@ _MOST: Final = 2000
 """Names remembered per kind: who makes up names all the time is not news."""
 _KEPT: Final = 50
 _WORDS: Final = {
-    "provider": "provider {0} was called for the first time",
-    "model": "model {1} of {0} was called for the first time",
+    "provider": "Provider {0} was called for the first time",
+    "model": "Model {1} of {0} was called for the first time",
     "served": "{1} of {0} was answered by {2} for the first time",
-    "finish": "an answer of {1} of {0} ended with {2} for the first time",
+    "finish": "An answer of {1} of {0} ended with {2} for the first time",
     "prompt": "{0} sent prompt {2} in {1} for the first time",
 }
 
@@ -77,6 +77,6 @@ def _news(kind: str, name: tuple[str, ...], minute: int) -> Anomaly:
         ended_ns=(minute + 1) * MINUTE_NS,
         severity="info",
         status="ended",
-        summary=f"{text[0].upper()}{text[1:]}, at {moment(minute)}",
+        summary=f"{text}, at {moment(minute)}",
         cause="it is new",
     )

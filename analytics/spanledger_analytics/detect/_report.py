@@ -18,6 +18,7 @@ _CRITICAL_SHARE: Final = 0.1
 _LEAST_REQUESTS: Final = 6.0
 """Affected requests per hour, at least."""
 _SUDDEN: Final = 1.8
+_SLOW_MINUTES: Final = 240
 _ORDER: Final = (
     "requests",
     *USER_BUCKETS,
@@ -123,10 +124,15 @@ def kind_of(name: str, evidence: Evidence, incident: Incident) -> str:
     if name in ("input_tokens", "output_tokens"):
         if evidence.direction < 0:
             return "token_fall"
-        return "cost_spike" if evidence.effect >= _SUDDEN and evidence.windows[0] <= 60 else "token_drift"
+        return "cost_spike" if evidence.effect >= _SUDDEN and not _is_slow(incident) else "token_drift"
     kinds = {"requests": "traffic_zero", "length_rate": "length_surge", "filter_rate": "filter_surge"}
     kinds |= {"cache_rate": "cache_collapse", "first_token": "latency"}
     return kinds.get(name, name)
+
+
+def _is_slow(incident: Incident) -> bool:
+    """Tell whether it grew for hours before it was large enough to be seen."""
+    return incident.detected - incident.onset > _SLOW_MINUTES
 
 
 def _values(name: str, evidence: Evidence, incident: Incident, hours: float) -> tuple[float, float]:

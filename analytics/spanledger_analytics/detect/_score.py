@@ -76,18 +76,19 @@ class Scorer:
         """Return the sums of each series over the window that ends with each minute."""
         if keep is None or keep.all():
             if (number, window) not in self._windows:
-                self._windows[number, window] = self._windowed(self.cumulated(number), window, None)
+                self._windows[number, window] = self._windowed(number, window, None)
             return self._windows[number, window]
-        return self._windowed(self.cumulated(number), window, keep)
+        return self._windowed(number, window, keep)
 
-    def _windowed(self, running: Sums, window: int, keep: NDArray[np.bool_] | None) -> Sums:
+    def _windowed(self, number: int, window: int, keep: NDArray[np.bool_] | None) -> Sums:
+        running, levels = self.cumulated(number), METRICS[number].levels
         count = self.end - self.start
         high = slice(LOOKBACK, LOOKBACK + count)
         low = slice(LOOKBACK - window, LOOKBACK - window + count)
         parts = [a[:, high] - a[:, low] for a in (running.x, running.e, running.v, running.n)]
         if keep is not None:
             parts = [part * keep[:, None] for part in parts]
-        return Sums(*map(self.grouping.sums, parts))
+        return Sums(*(self.grouping.sums(part, levels) for part in parts))
 
 
 def matters(metric: Metric, sums: Sums) -> NDArray[np.bool_]:

@@ -88,12 +88,19 @@ class Grouping:
         end = starts[number + 1] if number + 1 < len(starts) else len(joined)
         return joined[starts[number] : end]
 
-    def sums(self, by_leaf: Reals) -> Reals:
-        """Add up the rows (one per leaf) of each series."""
+    def sums(self, by_leaf: Reals, levels: tuple[str, ...] = ()) -> Reals:
+        """Add up the rows (one per leaf) of each series; of some levels, zero for the rest."""
         _, _, joined, starts = self._built
         if not len(starts):
             return np.zeros((0, *by_leaf.shape[1:]))
-        return np.add.reduceat(by_leaf[joined], starts, axis=0)
+        if not levels:
+            return np.add.reduceat(by_leaf[joined], starts, axis=0)
+        result = np.zeros((len(starts), *by_leaf.shape[1:]))
+        for level in levels:
+            mine = np.flatnonzero(self.level == LEVEL_NAMES.index(level))
+            low, high = starts[mine[0]], starts[mine[-1] + 1] if mine[-1] + 1 < len(starts) else len(joined)
+            result[mine] = np.add.reduceat(by_leaf[joined[low:high]], starts[mine] - low, axis=0)
+        return result
 
     def carried(self, older: "Grouping") -> Ints:
         """Return for each series its number in an older grouping, -1 for a new one."""

@@ -12,6 +12,7 @@ from spanledger_alerts import alert_tables, budget_tables, delivery_tables
 from spanledger_analytics.quality import tables as calibration_tables
 from spanledger_ingest.auth import _session_tables
 from spanledger_ingest.auth._errors import StateError
+from spanledger_ingest.detection import _schema as detector_tables
 
 FILE: Final = "state.db"
 _BUSY_SECONDS: Final = 5.0
@@ -37,6 +38,7 @@ _MIGRATIONS: Final = (
     alert_tables.TABLES,
     budget_tables.TABLES,
     delivery_tables.TABLES,
+    detector_tables.TABLES,
     calibration_tables.TABLES,
 )
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""

@@ -41,6 +41,7 @@ COMMANDS = {
     "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
     "reprice": Command("spanledger_ingest.cli.reprice", "price stored calls again, and say what that changes"),
     "score": Command("spanledger_ingest.cli.score", "judge answers: refusals, leaks, attacks, citations, JSON"),
+    "detect": Command("spanledger_ingest.cli.detect", "look for anomalies in stored calls"),
     "budgets": Command("spanledger_ingest.cli.budgets", "show how budgets stand, and where they are going"),
     "compact": Command("spanledger_ingest.cli.compact", "give the disk space of deleted rows back"),
     "generate": Command("spanledger_ingest.traffic.cli", "write deterministic made-up traffic with its truth file"),

@@ -4,6 +4,7 @@ from spanledger_ingest.store._database import DatabaseConfig
 from spanledger_ingest.store._evidence import SCORE_KEY, CallKey, EvidenceReader, Material
 from spanledger_ingest.store._inspect import Inspection, inspect
 from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._leaves import AnomalyFilter, AnomalyPlace
 from spanledger_ingest.store._quality import DIMENSIONS, QualityReader, ScoreFilter, ScorePlace
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation
@@ -15,6 +16,8 @@ __all__ = [
     "DIMENSIONS",
     "SCORE_KEY",
     "SETTINGS",
+    "AnomalyFilter",
+    "AnomalyPlace",
     "CallKey",
     "Cancellation",
     "DatabaseConfig",

@@ -22,6 +22,7 @@ from spanledger_ingest.store import (
     _copy,
     _costs,
     _jobs,
+    _leaves,
     _prices,
     _retention,
     _rule_metrics,
@@ -33,6 +34,7 @@ from spanledger_ingest.store._database import Database, DatabaseConfig
 from spanledger_ingest.store._ddl import LINKS
 from spanledger_ingest.store._evidence import EvidenceReader
 from spanledger_ingest.store._jobs import JobState
+from spanledger_ingest.store._leaves import AnomalyFilter, AnomalyPlace
 from spanledger_ingest.store._quality import QualityReader
 from spanledger_ingest.store._recent import RecentKeys, load
 from spanledger_ingest.store._retention import Expiry
@@ -263,6 +265,26 @@ class DuckDBStore:
     def seen_pairs(self) -> set[tuple[str, str]]:
         """Return the models and providers that stored calls have together."""
         return self._database.run(_spend.pairs)
+
+    def leaf_calls(self, window: Window) -> pa.Table:
+        """Return the billable calls of a window with what the detector adds up."""
+        return self._database.run(lambda cursor: _leaves.calls(cursor, window))
+
+    def call_bounds(self) -> tuple[int, int] | None:
+        """Return the start of the first and of the last billable call, ns."""
+        return self._database.run(_leaves.bounds)
+
+    def is_heard(self, owner: str, tenant: str | None, window: Window) -> bool:
+        """Tell whether any span of a tenant is from this window."""
+        return self._database.run(lambda cursor: _leaves.is_heard(cursor, owner, tenant, window))
+
+    def open_anomalies(self) -> pa.Table:
+        """Return the findings that have not ended, all columns."""
+        return self._database.run(_leaves.open_anomalies)
+
+    def anomalies(self, wanted: AnomalyFilter, after: AnomalyPlace | None, limit: int) -> pa.Table:
+        """Return findings that were going on in a window, the latest start first, from behind ``after`` on."""
+        return self._database.run(lambda cursor: _leaves.anomalies(cursor, wanted, after, limit))
 
     def costs(self, window: Window, after: After | None, limit: int) -> pa.Table:
         """Return billable calls with what they cost, in the order of their keys, from the one behind ``after`` on."""

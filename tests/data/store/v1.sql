@@ -41,7 +41,9 @@ CREATE TABLE IF NOT EXISTS priv."rejections" ("owner" VARCHAR, "start_ns" BIGINT
 VARCHAR, "signal" VARCHAR, "reason" VARCHAR, "service_name" VARCHAR, "size" BIGINT, "count" BIGINT);
 CREATE TABLE IF NOT EXISTS priv."anomalies" ("owner" VARCHAR, "id" VARCHAR, "tenant_id" VARCHAR, "kind" VARCHAR,
 "metric" VARCHAR, "dimensions" VARCHAR, "started" TIMESTAMPTZ, "ended" TIMESTAMPTZ, "severity" VARCHAR, "impact_usd"
-DECIMAL(18, 9), "expected" DOUBLE, "observed" DOUBLE, "cause" VARCHAR);
+DECIMAL(18, 9), "expected" DOUBLE, "observed" DOUBLE, "cause" VARCHAR, "summary"
+VARCHAR, "status" VARCHAR, "detected" TIMESTAMPTZ, "impact_usd_per_hour" DECIMAL(18, 9), "requests_per_hour" DOUBLE,
+"confidence" DOUBLE, "causes" VARCHAR, "ties" VARCHAR, "detail" VARCHAR);
 CREATE TABLE IF NOT EXISTS priv."budgets" ("owner" VARCHAR, "name" VARCHAR, "tenant_id" VARCHAR, "dimensions"
 VARCHAR, "period" VARCHAR, "period_start" TIMESTAMPTZ, "period_end" TIMESTAMPTZ, "limit_usd" DECIMAL(18, 9),
 "spent_usd" DECIMAL(18, 9), "forecast_usd" DECIMAL(18, 9), "state" VARCHAR, "share" DOUBLE, "calls" BIGINT,
