@@ -167,8 +167,10 @@ def _ordered(spec: PanelSpec, columns: Columns) -> Columns:
     if spec.viz != "bars":
         return columns
 
-    def rank(name: str) -> tuple[bool, float]:
-        return name == _REST, -sum(value or 0 for value in columns[name].values())
+    lines = {one.name for one in spec.fields if one.look not in ("plain", "bars")}
+
+    def rank(name: str) -> tuple[bool, bool, float]:
+        return name in lines, name == _REST, -sum(value or 0 for value in columns[name].values())
 
     return {name: columns[name] for name in sorted(columns, key=rank)}
 

@@ -76,6 +76,8 @@ def _share(value: float, decimals: int | None) -> str:
     per_cent = value * 100
     if 0 < per_cent < 0.1 and not decimals:
         return "<0.1 %"
+    if 99.95 <= per_cent < 100:
+        return ">99.9 %"  # what is not all must not read as all
     return f"{per_cent:.{_some(per_cent, decimals)}f} %"
 
 

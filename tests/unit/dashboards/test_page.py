@@ -90,6 +90,8 @@ def board_page(*answers: Answer, marks: tuple[Mark, ...] = (), **changes: Any) -
         (-2, "usd", "\u2212$2.00"),
         (0.0004, "share", "<0.1 %"),
         (0.25, "share", "25 %"),
+        (0.9997, "share", ">99.9 %"),
+        (1.0, "share", "100 %"),
         (999, "ms", "999 ms"),
         (1500, "ms", "1.50 s"),
         (7200, "s", "2.0 h"),
@@ -159,8 +161,8 @@ def test_bars_are_stacked_the_largest_first_and_lines_are_not() -> None:
     fields = (Field(name="unpriced share", unit="share", look="line", right_axis=True),)
     answer = Answer(spec=spec("bars", fields=fields), columns=("time", "metric", "value"), rows=rows)
     chart = drawing(board_page(answer, marks=(Mark(start=1.0, end=None, text="new", colour="blue"),)))
-    assert [one["label"] for one in chart["series"]] == ["large", "small", "unpriced share", "all others"]
-    assert [one["stacked"] for one in chart["series"]] == [True, True, False, True]
+    assert [one["label"] for one in chart["series"]] == ["large", "small", "all others", "unpriced share"]
+    assert [one["stacked"] for one in chart["series"]] == [True, True, True, False]
     assert chart["x"] == [T0 / 1e9, T0 / 1e9 + 60, T0 / 1e9 + 120]
     assert chart["series"][0]["values"] == [5.0, None, 5.0]
     assert chart["marks"][0]["text"] == "new"
