@@ -25,6 +25,7 @@ _TABLES: Final = {
     "logs_days": "logs",
     "metrics_days": "metrics",
     "scores_days": "scores",
+    "labels_days": "labels",
     "rejected_days": "rejections",
 }
 """Setting -> table, text first: it is the one whose time matters most."""

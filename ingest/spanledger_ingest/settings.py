@@ -121,6 +121,7 @@ class RetentionConfig:
     logs_days: int = _setting(90, "Log records.")
     metrics_days: int = _setting(400, "Metric points.")
     scores_days: int = _setting(400, "Scores.")
+    labels_days: int = _setting(0, "What people said of answers.")
     rejected_days: int = _setting(30, "Dead letters.")
     interval_minutes: int = _setting(60, "How often what is too old is deleted, minutes; 0 is never.")
     compact_percent: int = _setting(

@@ -24,7 +24,7 @@ _CONTENT = re.compile(
     r"|(?:input|output)\.value$"
     r"|llm\.(?:input_messages|output_messages|prompts|choices|tools|prompt_template|function_call)(?:\.|$)"
     r"|(?:retrieval\.documents|reranker|embedding\.(?:embeddings|text)|tool\.(?:parameters|json_schema))(?:\.|$)"
-    r"|traceloop\.entity\.(?:input|output)$"
+    r"|traceloop\.entity\.(?:input|output)$|spanledger\.context$"
     r"|ai\.(?:prompt|response\.(?:text|toolCalls|object)|toolCall\.(?:args|result))(?:\.|$)"
     r"|(?:request_data|response_data|all_messages_events|pydantic_ai\.all_messages|final_result)$"
 )
@@ -47,6 +47,7 @@ _PREFIXES: tuple[str, ...] = (
     "embedding",
     "tool.",
     "traceloop",
+    "spanledger.context",
     "ai.",
 )
 _PREFIXES += ("request_data", "response_data", "all_messages", "pydantic_ai", "final_result")

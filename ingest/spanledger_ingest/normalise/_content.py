@@ -35,7 +35,7 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     ),
     "system": ("gen_ai.system_instructions", "ai.prompt.system"),
     "tools": ("gen_ai.tool.definitions", "ai.prompt.tools", "model_request_parameters"),
-    "retrieval": ("gen_ai.retrieval.documents", "gen_ai.prompt.variable.context", "ai.documents"),
+    "retrieval": ("gen_ai.retrieval.documents", "gen_ai.prompt.variable.context", "ai.documents", "spanledger.context"),
     "other": (
         "gen_ai.event.content", "tool.result", "exception.stacktrace", "exception.message", "error.message",
         "error.stack_trace", "error.stack",

@@ -26,6 +26,8 @@ _TEXT_KEYS: Final = ("content", "text", "parts", "message", "messages", "value",
 _LIST_KEYS: Final = ("messages", "input", "contents", "prompts", "choices", "candidates", "output", "generations")
 _ROLES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "system"}
 _TOOL_PARTS: Final = frozenset({"tool_call", "tool_use", "function_call", "functioncall", "reasoning", "thinking"})
+_PARTS: Final = ('[{"type":', '[{"type" :')
+"""How a message begins whose parts were made text once more."""
 _MAX_DEPTH: Final = 12
 
 
@@ -146,10 +148,11 @@ def _role(item: Any, default: str) -> str:
 
 
 def _text(value: Any, depth: int) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.startswith(_PARTS):
         return value
     if depth > _MAX_DEPTH:
         return ""
+    value = _parsed(value) if isinstance(value, str) else value
     if isinstance(value, list):
         return "\n".join(filter(None, (_text(item, depth + 1) for item in value)))
     if not isinstance(value, dict) or str(value.get("type", "")).lower() in _TOOL_PARTS:

@@ -19,6 +19,7 @@ EXPIRING: Final = {
         schema.SPANS,
         schema.SPAN_CONTENT,
         schema.SCORES,
+        schema.LABELS,
         schema.LOGS,
         schema.METRICS,
         schema.REJECTIONS,
