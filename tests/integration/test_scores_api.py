@@ -1,8 +1,9 @@
 """The routes about quality, over a store with scored answers of two prompts and two tenants."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,9 +42,9 @@ def joined(batches: list[Batch]) -> Batch:
     )
 
 
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBStore, Quality]]:
-    path = tmp_path_factory.mktemp("scores") / "s.duckdb"
+@contextmanager
+def a_scored_store(directory: Path) -> Iterator[tuple[DuckDBStore, Quality]]:
+    path = directory / "s.duckdb"
     with closing(DuckDBStore(path, DatabaseConfig(threads=1))) as store:
         batches: list[Batch] = []
         for number in range(1, 241):
@@ -53,7 +54,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBSto
             batches.append(answered(number, BAD if refuses else GOOD, owner, version))
         batches.append(Batch(spans=[a_span(900, owner="acme")], calls=[a_call(900, owner="acme")]))
         store.append(joined(batches))
-        state = StateDb(tmp_path_factory.mktemp("state"))
+        state = StateDb(directory)
         quality = Quality(store, state, ScoringConfig(), ContentConfig(), float)
         after, more = None, True
         while more:
@@ -61,6 +62,19 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBSto
             after, more = step.after, step.after is not None
         yield store, quality
         state.close()
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBStore, Quality]]:
+    with a_scored_store(tmp_path_factory.mktemp("scores")) as made:
+        yield made
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[tuple[DuckDBStore, Quality]]:
+    """For tests that write."""
+    with a_scored_store(tmp_path) as made:
+        yield made
 
 
 ALL = frozenset({"read:metrics", "read:content", "scores:write", "admin:data"})
@@ -137,7 +151,8 @@ def test_comparison_says_whether_there_is_enough(client: TestClient) -> None:
     assert "no, there have to be" in none["sentence"]
 
 
-def test_labels_take_answers_off_the_queue_and_correct_the_rate(client: TestClient) -> None:
+def test_labels_take_answers_off_the_queue_and_correct_the_rate(fresh: tuple[DuckDBStore, Quality]) -> None:
+    client = connect(fresh, Principal(tenant="acme", scopes=ALL, name="key k1"))
     queue = items(client, "/review?name=pii_leak_risk&limit=500")
     assert queue
     assert all(row["weight"] >= 1 for row in queue)
@@ -153,8 +168,8 @@ def test_labels_take_answers_off_the_queue_and_correct_the_rate(client: TestClie
     assert (rate["method"], rate["labels"]) == ("corrected", 200)
 
 
-def test_labels_calibrate_the_scores_of_their_owner_alone(scored: tuple[DuckDBStore, Quality]) -> None:
-    store, quality = scored
+def test_labels_calibrate_the_scores_of_their_owner_alone(fresh: tuple[DuckDBStore, Quality]) -> None:
+    store, quality = fresh
     for number, row in enumerate(store.run_sql("SELECT * FROM scores WHERE name = 'refusal_risk'").to_pylist()):
         if row["tenant_id"] == "acme" and number < 210:
             said: dict[str, Any] = {"trace_id": row["trace_id"], "span_id": row["span_id"], "name": "refusal_risk"}
@@ -168,6 +183,14 @@ def test_labels_calibrate_the_scores_of_their_owner_alone(scored: tuple[DuckDBSt
     sure = {row["label"]: row["confidence"] for row in found}
     assert sure["pass"] < 0.2
     assert sure["fail"] > 0.8
+    client = connect(fresh, Principal(tenant="acme", scopes=ALL))
+    seen: list[tuple[Any, ...]] = []
+    path: str | None = "/api/v1/scores?name=refusal_risk&limit=7"
+    while path:
+        answer = client.get(path).json()
+        seen += [(row["trace_id"], row["span_id"], row["calibration_id"]) for row in answer["items"]]
+        path = answer["next_cursor"] and f"/api/v1/scores?name=refusal_risk&limit=7&cursor={answer['next_cursor']}"
+    assert len(seen) == len(set(seen)) == 460
 
 
 def test_labels_of_unknown_calls_and_kinds_are_refused(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """Prompt injection by its wording: what attacks on language models are usually written like."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import Final, NamedTuple
 
 from spanledger_analytics import evaluation
@@ -45,11 +46,11 @@ def attacks(text: str) -> Iterator[Attack]:
 
 
 def combined(found: list[Attack]) -> float:
-    """Return how likely several wordings together are an attack, if each were an independent witness."""
-    innocent = 1.0
+    """Return how likely wordings of several kinds together are an attack, if each kind were an independent witness."""
+    strongest: dict[str, float] = {}
     for attack in found:
-        innocent *= 1 - attack.weight
-    return 1 - innocent
+        strongest[attack.name] = max(attack.weight, strongest.get(attack.name, 0.0))
+    return 1 - prod(1 - weight for weight in strongest.values())
 
 
 def untrusted(evidence: Evidence) -> Iterator[tuple[Extract, str]]:

@@ -131,11 +131,11 @@ def _add_readers(router: APIRouter, store: DuckDBStore) -> None:
         wanted = params.wanted(principal, label=params.label, source=params.source)
         if params.trace_id is not None:
             wanted = replace(wanted, filters=replace(wanted.filters, trace_id=params.trace_id.lower()))
-        after: Any = _decoded(params.cursor, (int, str, str, str))
+        after: ScorePlace | None = _decoded(params.cursor, (int, *[str] * 7))
         found = store.quality.page(wanted, after, params.limit + 1)
         shown = found.slice(0, params.limit)
         cursor = _place(shown.to_pylist()[-1]) if found.num_rows > params.limit else None
-        return page(shown.drop_columns("start_ns"), None if cursor is None else _encoded(cursor))
+        return page(shown.drop_columns(["start_ns", "owner"]), None if cursor is None else _encoded(cursor))
 
     @router.get("/traces/{trace_id}/scores", responses=lists(row(schema.SCORES.view)))
     def of_trace(trace_id: TraceId, request: Request, principal: ContentReader) -> Response:
@@ -214,7 +214,9 @@ def _side(wanted: ScoreFilter, by: str, value: str) -> ScoreFilter:
 
 
 def _place(last: dict[str, Any]) -> ScorePlace:
-    return last["start_ns"], last["trace_id"], last["span_id"], last["name"]
+    names = ("trace_id", "span_id", "name", "scorer_version", "calibration_id", "source", "owner")
+    trace_id, span_id, name, version, calibration, source, owner = (last[key] or "" for key in names)
+    return last["start_ns"], trace_id, span_id, name, version, calibration, source, owner
 
 
 def _encoded(place: Sequence[Any]) -> str:

@@ -25,9 +25,12 @@ DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt": ("prompt_name", "prompt_version"),
 }
 """What rates can be grouped by."""
-_ORDER: Final = "start_ns DESC, trace_id, span_id, name, scorer_version, calibration_id, source, owner"
-ScorePlace = tuple[int, str, str, str]
-"""Where a page of scores ended: start, trace, span and name."""
+_KEY: Final = (
+    "s.trace_id, s.span_id, s.name, coalesce(s.scorer_version, ''), coalesce(s.calibration_id, ''), s.source, s.owner"
+)
+_ORDER: Final = f"s.start_ns DESC, {_KEY}"
+ScorePlace = tuple[int, str, str, str, str, str, str, str]
+"""Where a page of scores ended: start, trace, span, name, version, calibration, source and owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +47,14 @@ class ScoreFilter:
 
 
 def page(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, after: ScorePlace | None, limit: int) -> pa.Table:
-    """Return rows of ``scores``, the latest call first, with the private ``start_ns`` for the next page."""
+    """Return rows of ``scores``, the latest call first, with ``start_ns`` and ``owner`` for the next page."""
     where, values = _where(wanted)
     if after is not None:
-        start, *key = after
-        values |= {"a0": start, "a1": key[0], "a2": key[1], "a3": key[2]}
-        where += """ AND (s.start_ns < $a0 OR s.start_ns = $a0
-            AND row(s.trace_id, s.span_id, s.name) > row($a1, $a2, $a3))"""
+        values |= {f"a{number}": part for number, part in enumerate(after)}
+        places = ", ".join(f"$a{number}" for number in range(1, len(after)))
+        where += f" AND (s.start_ns < $a0 OR s.start_ns = $a0 AND row({_KEY}) > row({places}))"
     shown = columns(schema.SCORES.view, "s.")
-    sql = f"SELECT {shown}, s.start_ns FROM {_SCORES} s WHERE {where} ORDER BY {_ORDER} LIMIT {limit}"
+    sql = f"SELECT {shown}, s.start_ns, s.owner FROM {_SCORES} s WHERE {where} ORDER BY {_ORDER} LIMIT {limit}"
     return fetch(cursor, sql, values)
 
 
