@@ -3,8 +3,9 @@
     python -m benchmarks.panels [--calls 1000000] [--rounds 3] [--viewers 8] [--batches 300] [--json]
 
 A store with so many calls spread over seven days (as :mod:`benchmarks.query` makes it) is served by a service of its
-own. Then every board is loaded as Grafana loads it - its variables, annotations and panels, expanded by our own expander
-and sent by the simple protocol, here one after another over one connection - for the last 24 hours and for seven days.
+own. Then every board is loaded as Grafana loads it - its variables, annotations and panels, expanded by our own
+expander and sent by the simple protocol, here one after another over one connection - for the last 24 hours and for
+seven days.
 Figures are medians of the rounds: the time on the wall and the CPU time of the server. After that, viewers load board
 after board (24 hours) while a client sends batches of 512 spans as fast as they are taken. The exit status is 1 where
 a board takes more than 2 s for 24 hours at a million calls.

@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,20 @@ from pathlib import Path
 import spanledger.settings
 from spanledger_alerts.delivery import sample
 from spanledger_alerts.delivery.shapes import RENDERINGS, Said
+from spanledger_analytics.records import Batch
+from spanledger_dashboards.boards import BOARDS
+from spanledger_dashboards.panels import auto_interval, expand
 from spanledger_ingest.cli import COMMANDS
+from spanledger_ingest.normalise import normalise
+from spanledger_ingest.otlp import decode
+from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.settings import SECTIONS
+from spanledger_ingest.settle import settle
+from spanledger_ingest.store import DuckDBStore
+from spanledger_ingest.traffic import DEFAULT_END_NS, build_world, generate
 
 ROOT = Path(__file__).resolve().parent.parent
+_DAY_NS = 86_400 * 10**9
 
 
 def service_settings() -> str:
@@ -54,6 +66,34 @@ def _attribute_docstrings(class_name: str) -> Iterator[tuple[str, str]]:
             yield ast.unparse(item.target), " ".join(str(text.value.value).replace("``", "`").split())
 
 
+def panels() -> str:
+    """Return a table of every panel, with its rows on one day of the demo's world."""
+    lines = ["| panel | question | rows |", "|---|---|---|"]
+    first, last = DEFAULT_END_NS - _DAY_NS, DEFAULT_END_NS
+    with tempfile.TemporaryDirectory() as folder, closing(DuckDBStore(Path(folder) / "demo.duckdb")) as store:
+        _store_a_day(store)
+        for board in BOARDS:
+            lines.append(f"| **{board.title}** | {board.description} | |")
+            for panel in board.panels:
+                interval = auto_interval(first, last, panel.points, panel.least_interval)
+                found = store.run_sql(expand(panel.sql, from_ns=first, to_ns=last, interval=interval))
+                later = f" {panel.fills_when}" if panel.fills_when else ""
+                lines.append(f"| {panel.title} | {panel.question}{later} | {found.num_rows} |")
+    return "\n".join(lines)
+
+
+def _store_a_day(store: DuckDBStore) -> None:
+    """Store generated traffic as the service does, but at once: its requests hold whole traces."""
+    prices = PriceBook.build()
+    world = build_world(1, end_ns=DEFAULT_END_NS, days=1, tenants=20, calls_per_day=3000)
+    for hour in generate(world):
+        for body in hour.bodies:
+            found = [normalise(span) for span in decode("traces", body, "protobuf", "").spans]
+            parents = {(one.span.owner, one.span.trace_id, one.span.span_id): one.span.parent_span_id for one in found}
+            calls = settle([one.facts for one in found if one.facts is not None], parents)
+            store.append(Batch(spans=[one.span for one in found], calls=[prices.price(call) for call in calls]))
+
+
 def command_help() -> str:
     """Return the help of every command."""
     texts = [_help(), *(_help(name) for name in COMMANDS)]
@@ -81,6 +121,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "service-settings": ("docs/configuration.md", service_settings),
     "application-settings": ("docs/configuration.md", application_settings),
     "webhook-bodies": ("docs/alerts.md", webhook_bodies),
+    "panels": ("docs/grafana.md", panels),
     "command-help": ("docs/command-line.md", command_help),
 }
 
