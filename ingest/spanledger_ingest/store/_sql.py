@@ -6,6 +6,7 @@ the transaction is read-only; the instance can reach no file, network or extensi
 """
 # ruff: noqa: S608 - the user's text is parsed and checked before it is wrapped; the rest comes from the schema module
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,7 +78,7 @@ def run_sql(
     """
     text = single(sql)
     with limited(cursor, timeout_s, cancellation), explained(scoped=owner_scope is not None):
-        used = check(parse(cursor, text), _VIEWS, system_names(cursor), parameters=len(values))
+        used = check(parse(cursor, text), _VIEWS, system_names(), parameters=len(values))
         permit(used)
         bound = {str(number): value for number, value in enumerate(values, 1)}
         scoped = owner_scope is not None and any(_VIEWS[name].scoped for name in used)
@@ -119,8 +120,11 @@ def _parser_message(parsed: dict[str, Any]) -> str:
     return f"cannot be parsed: {parsed.get('error_message', 'unknown error')}"
 
 
-def system_names(cursor: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    names = cursor.execute("SELECT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
+@functools.cache
+def system_names() -> frozenset[str]:
+    """Return the names of the views that the engine brings along, the same in every database."""
+    with duckdb.connect() as empty:
+        names = empty.execute("SELECT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
     return frozenset(name for (name,) in names)
 
 

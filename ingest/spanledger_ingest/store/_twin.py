@@ -159,7 +159,7 @@ class SchemaTwin:
             check(
                 tree,
                 self._tables,
-                system_names(cursor),
+                system_names(),
                 functions=allowed.FUNCTIONS | _FUNCTIONS,
                 parameters=len(values),
             )
