@@ -10,7 +10,11 @@ from spanledger_analytics.detect._state import BUCKET, BUCKETS
 _SURE: Final = 1e-3
 _BEFORE: Final = 1e-2
 """The tail goes on as it fell between these shares of the past: what lies farther out may be incidents."""
-_ENOUGH: Final = 5000.0
+_ENOUGH: Final = 3000.0
+_CAUTIOUS: Final = 2.1
+"""How fast the tail falls while little is known."""
+_WORST: Final = 1.5
+"""A past that falls more slowly is one of incidents that nobody saw."""
 _EDGES: Final = np.arange(BUCKETS, dtype=np.float64) * BUCKET
 
 
@@ -29,10 +33,11 @@ class Calibration:
         beyond = np.log(_SURE) - (_EDGES - sure) / scale
         with np.errstate(divide="ignore"):
             learned = np.where(sure > _EDGES, np.log(np.maximum(share, 1e-300)), beyond)
-        cautious = np.minimum(np.log(0.05) - 1.8 * (_EDGES - 2.0), 0.0)
+        cautious, worst = (np.minimum(np.log(0.05) - slope * (_EDGES - 2.0), 0.0) for slope in (_CAUTIOUS, _WORST))
+        learned = np.minimum(learned, worst)
         enough = total >= _ENOUGH
         self._table = np.maximum(np.where(enough, learned, cautious), log_normal_tail(_EDGES))
-        self._slope = np.where(enough, 1 / scale, 1.8)[..., 0]
+        self._slope = np.where(enough, np.maximum(1 / scale, _WORST), _CAUTIOUS)[..., 0]
 
     def threshold(self, metric: int, window: int, log_p: float) -> Reals:
         """Return for each level the score whose p-value is ``exp(log_p)``."""

@@ -4,7 +4,8 @@ Every metric compares a numerator with what the leaves themselves would give at 
 mix out): ``X`` against ``E``, with ``V`` its sampling variance and ``N`` calls. What varies between minutes beyond that
 is the learned ``tau2``, a variance of the logarithm.
 
-* counts and shares: difference of square roots, which has a variance of about one (times the dispersion ``V/E``);
+* counts and shares: the root of the deviance of counts whose rate itself varies (which is exact where few are
+  expected), over the dispersion ``V/E``; variances are learned from differences of square roots;
 * means of logarithms: a normal mean of known variance;
 * unit price: cost against the cost that learned token prices predict, which has hardly any sampling noise.
 """
@@ -191,6 +192,9 @@ class Sums:
         """Return the deviation in standard deviations."""
         if metric.kind == "count":
             return _gamma_poisson(self.x, self.e, tau2)
+        if metric.kind == "share":
+            spread = np.sqrt(np.maximum(self.v, 0.05 * self.e + 0.05) / np.maximum(self.e, 0.05))
+            return np.asarray(_gamma_poisson(self.x, self.e, tau2) / np.maximum(spread, 0.3))
         deviation, variance, weight = self.deviation(metric)
         return np.asarray(deviation / np.sqrt(variance + tau2 * weight))
 

@@ -12,7 +12,7 @@ from spanledger_analytics.detect._metrics import METRICS, NUMBER
 from spanledger_analytics.detect._state import State
 from spanledger_analytics.detect._wording import because, changed, money, sentence
 
-_LEAST_SHARE: Final = 0.01
+_LEAST_SHARE: Final = 0.005
 """Part of the organisation's money or requests per hour from which on an incident is worth a message."""
 _CRITICAL_SHARE: Final = 0.1
 _LEAST_REQUESTS: Final = 6.0
@@ -173,6 +173,8 @@ def _impact(name: str, evidence: Evidence, incident: Incident) -> tuple[float, f
 def _severity(name: str, evidence: Evidence, per_hour: tuple[float, float], usual: Usual) -> Severity:
     nano, requests = per_hour
     if name in ("input_tokens", "output_tokens", "unit_price") and evidence.direction < 0:
+        return "info"
+    if name == "cache_rate" and nano <= 0:
         return "info"
     by_money = nano / max(usual.nano, 1.0)
     by_requests = requests / max(usual.requests, 1.0) if requests >= _LEAST_REQUESTS else 0.0

@@ -52,7 +52,8 @@ class Scan:
         """By metric and window: scores by series and minute, and which of them count."""
         self._log_q = log_q
         self._past: list[tuple[int, int, Reals, Flags, _Past]] = []
-        self._tests = np.zeros(scorer.end - scorer.start)
+        self._tests = np.zeros((2, scorer.end - scorer.start))
+        """Of requests, and of everything else: two families with half of the false discoveries each."""
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -111,7 +112,7 @@ class Scan:
         self._past.append((number, place, signed, admitted, past))
         limit = self.calibration.threshold(number, place, _CANDIDATE_LOG_P)[self.levels][:, None]
         if place < len(WINDOWS):
-            self._tests += admitted.sum(axis=0)
+            self._tests[int(metric.kind == "count")] += admitted.sum(axis=0)
         first = self.scorer.start if place < len(WINDOWS) else self.scorer.end - 1
         for series, column in zip(*np.nonzero(use & (np.abs(z) >= limit)), strict=True):
             value = float(z[series, column])
@@ -126,14 +127,22 @@ class Scan:
         return np.isin(self.levels, [LEVEL_NAMES.index(level) for level in metric.levels])
 
     def _discoveries(self, minute: int, by_metric: dict[int, list[Candidate]]) -> dict[int, list[Candidate]]:
-        tests = int(self._tests[minute - self.scorer.start])
-        log_ps = [one.log_p for candidates in by_metric.values() for one in candidates]
-        count = false_discovery(log_ps, tests, self._log_q)
-        if not count:
-            return {}
-        limit = sorted(log_ps)[count - 1]
-        kept = {number: [one for one in some if one.log_p <= limit] for number, some in by_metric.items()}
+        kept: dict[int, list[Candidate]] = {}
+        for family in (0, 1):
+            mine = {number: some for number, some in by_metric.items() if self._family(number) == family}
+            log_ps = [one.log_p for candidates in mine.values() for one in candidates]
+            count = false_discovery(log_ps, self._tested(family, minute), self._log_q)
+            if count:
+                limit = sorted(log_ps)[count - 1]
+                kept |= {number: [one for one in some if one.log_p <= limit] for number, some in mine.items()}
         return {number: some for number, some in kept.items() if some}
+
+    @staticmethod
+    def _family(number: int) -> int:
+        return int(METRICS[number].kind == "count")
+
+    def _tested(self, family: int, minute: int) -> int:
+        return 2 * int(self._tests[family, minute - self.scorer.start])
 
     def sums(self, number: int, minute: int, window: int, keep: Flags) -> Sums:
         """Return the sums of every series over the window that ends with a minute, over the leaves to keep."""
@@ -183,7 +192,7 @@ class Scan:
         gain = np.where(use, sums.gain(metric) - self.names, -np.inf)
         series = int(np.argmax(gain))
         log_p = self.calibration.log_p(number, int(self.levels[series]), place, abs(float(z[series])))
-        tests = int(self._tests[minute - self.scorer.start])
+        tests = self._tested(self._family(number), minute)
         if log_p > self._log_q - np.log(max(tests, 1)):
             return None
         return Candidate(series, place, float(z[series]), log_p)
