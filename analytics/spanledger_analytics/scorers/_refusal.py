@@ -1,5 +1,6 @@
 """Refusals: the model says that it will not, or cannot, answer."""
 
+import re
 from typing import Final
 
 from spanledger_analytics.evaluation import Evidence, Extract
@@ -10,7 +11,10 @@ from spanledger_analytics.scorers._wording import any_of, load
 _WORDING: Final = load("refusals.txt")
 _REFUSAL: Final = any_of(_WORDING, "refusing")
 _ASIDE: Final = any_of(_WORDING, "aside")
+_TURN: Final = re.compile(r"\b(?:but|however|although|though|yet)\b")
 _MOSTLY: Final = 0.6
+_FIRST: Final = 0.4
+"""An answer that begins with a refusal is one sooner."""
 _LITTLE_WORDS: Final = 12
 
 
@@ -37,12 +41,23 @@ class Refusal(SingleScorer):
         return _weighed(found, refusing)
 
 
+def _halves(sentence: str) -> tuple[str, str]:
+    """Part "I am not sure, but it opens at nine" at the but; of "I am sorry, but I cannot" nothing is an answer."""
+    refusal = _REFUSAL.search(plain(sentence))
+    turn = _TURN.search(plain(sentence), refusal.end()) if refusal else None
+    if turn is None or _REFUSAL.search(plain(sentence), turn.end()):
+        return sentence, ""
+    return sentence[: turn.start()], sentence[turn.end() :]
+
+
 def _weighed(found: list[Sentence], refusing: list[Sentence]) -> Judgement:
     answering = [sentence for sentence in found if sentence not in refusing and not _ASIDE.search(plain(sentence.text))]
-    refused, answered = (sum(len(words(s.text)) for s in group) for group in (refusing, answering))
+    parts = [_halves(sentence.text) for sentence in refusing]
+    refused = sum(len(words(before)) for before, _ in parts)
+    answered = sum(len(words(s.text)) for s in answering) + sum(len(words(after)) for _, after in parts)
     share = refused / max(1, refused + answered)
     first = found[0] in refusing or (len(found) > 1 and found[1] in refusing and found[0] not in answering)
-    whole = answered <= _LITTLE_WORDS or (first and share >= _MOSTLY / 2) or share >= _MOSTLY
+    whole = answered <= _LITTLE_WORDS or (first and share >= _FIRST) or share >= _MOSTLY
     offences = [Extract(start=s.start, end=s.end, reason="says that it will not or cannot answer") for s in refusing]
     features = {"refusing_words": refused, "answering_words": answered}
     if whole:

@@ -119,6 +119,7 @@ def test_refusals(text: str) -> None:
         "The warning light means that the system is unable to detect the key.",
         "We can't wait to see you! The store opens at nine.",
         "Sorry, but your card has expired. Update it in the settings.",
+        "I did not know that it was a film of 1990!",
     ],
 )
 def test_no_refusals(text: str) -> None:
@@ -129,6 +130,10 @@ def test_a_refusal_of_a_part_is_a_warning() -> None:
     answer = "The range is 300 miles, and it can be charged at home overnight from any ordinary socket. "
     answer += "The seats are made of wool and the doors fold upwards. The price is not mentioned in the context."
     assert verdict(Refusal(), output=answer).label == "warn"
+    turned = (
+        "The manual does not mention this. However, it says that the button has to be pressed twice, for three seconds."
+    )
+    assert verdict(Refusal(), output=turned).label == "warn"
 
 
 def test_loops_are_found() -> None:
