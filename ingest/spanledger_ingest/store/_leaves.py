@@ -23,7 +23,7 @@ _NAMES: Final = (
     *("owner", "tenant_id", "model", "provider", "use_case", "region", "user_id", "error_type", "finish_reason"),
     *("response_model", "prompt_name", "prompt_version"),
 )
-_NANO: Final = "(cost_usd * 1000000000)::BIGINT AS cost_nano"
+_NANO: Final = "(cost_usd::DECIMAL(38, 9) * 1000000000)::BIGINT AS cost_nano"  # DECIMAL(18) overflows at 1 USD
 
 
 def calls(cursor: duckdb.DuckDBPyConnection, window: Window) -> pa.Table:
