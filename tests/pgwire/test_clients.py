@@ -262,8 +262,8 @@ GRAFANA = {
        THEN quote_ident(table_schema) = (parse_ident('scores'))[1]
            AND quote_ident(table_name) = (parse_ident('scores'))[2]
        ELSE quote_ident(table_name) = 'scores' END AND data_type = 'double precision'""": [
-        ("confidence", "double precision"),
         ("value", "double precision"),
+        ("confidence", "double precision"),
     ],
     """SELECT CASE WHEN quote_ident(table_schema) = 'public' THEN quote_ident(table_name)
        ELSE quote_ident(table_schema) || '.' || quote_ident(table_name) END AS "table" FROM information_schema.tables
