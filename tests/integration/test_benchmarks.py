@@ -33,3 +33,11 @@ def test_query_benchmark_runs() -> None:
 def test_commit_benchmark_runs() -> None:
     costs = run("commit", "--stored", "0", "20000", "--commits", "1")
     assert list(costs) == ["0", "20000"]
+
+
+def test_panels_benchmark_runs() -> None:
+    sizes = ("--calls", "2000", "--rounds", "1", "--batches", "2", "--viewers", "2", "--settle", "1")
+    report = run("panels", *sizes)
+    assert len(report["boards"]) == 8
+    assert all(windows["7 d"]["rows"] > 0 for windows in report["boards"].values())
+    assert report["viewers"]["boards_loaded"] >= 2
