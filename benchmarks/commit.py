@@ -20,8 +20,9 @@ import duckdb
 from benchmarks import _payload
 
 from spanledger_ingest.normalise import normalise, normalise_log
-from spanledger_ingest.otlp import Item, decode
+from spanledger_ingest.otlp import Decoded, Item, decode
 from spanledger_ingest.pipeline import Steps
+from spanledger_ingest.pipeline._prepare import prepare
 from spanledger_ingest.pipeline._process import Work, process
 from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.runtime import tune
@@ -77,7 +78,7 @@ def _commit(store: DuckDBStore, steps: Steps, first: int) -> tuple[float, float]
         items.extend(decode("traces", _payload.request(number, 1_767_225_600 * 10**9), "protobuf", "").items)
     store.journal_position()  # the first use opens what is opened late
     started = time.process_time()
-    batch = process(Work(items=items), store, steps)
+    batch = process(Work(items=prepare(Decoded(signal="traces", items=items), steps)), store, steps)
     processed = time.process_time()
     inserted = store.append(batch).inserted_spans
     written = time.process_time()

@@ -28,7 +28,7 @@ class MemoryStore:
 
     def append(self, batch: Batch) -> Receipt:
         """See :meth:`SpanStore.append`."""
-        spans = _named(schema.SPANS, map(rows.span_row, batch.spans))
+        spans = _untimed(rows.span_table(batch.spans)).to_pylist()
         calls = _named(schema.LLM_CALLS, map(rows.call_row, batch.calls))
         others = list(_other_rows(batch))
         with self._lock:

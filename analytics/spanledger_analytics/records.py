@@ -11,7 +11,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -164,6 +166,17 @@ class Usage:
     image_output: int | None = None
 
 
+class Head(NamedTuple):
+    """What of a stored span ties it to others."""
+
+    owner: str
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    start_ns: int
+    end_ns: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
     """What one span, alone, says of one model call. Only candidates for billing have facts."""
@@ -268,7 +281,8 @@ class Rejection:
 class Batch:
     """Everything one store transaction writes. Appending the same batch twice equals appending it once."""
 
-    spans: Sequence[Span] = ()
+    spans: Sequence[Span] | pa.Table = ()
+    """Records, or their rows: all columns of ``schema.SPANS``."""
     calls: Sequence[Call] = ()
     contents: Sequence[Content] = ()
     logs: Sequence[LogRecord] = ()

@@ -23,6 +23,7 @@ from spanledger_analytics.records import (
     Call,
     Content,
     Event,
+    Head,
     Link,
     LogRecord,
     MetricPoint,
@@ -52,6 +53,16 @@ def table_of(table: schema.Table, rows: Iterable[Row]) -> pa.Table:
     columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(table.columns)
     arrays = [_array(values, column.type) for values, column in zip(columns, table.columns, strict=True)]
     return pa.Table.from_arrays(arrays, schema=table.arrow)
+
+
+def span_table(spans: Sequence[Span] | pa.Table) -> pa.Table:
+    """Return the rows of ``spans`` for the spans of a batch."""
+    return spans if isinstance(spans, pa.Table) else table_of(schema.SPANS, map(span_row, spans))
+
+
+def heads(spans: pa.Table) -> list[Head]:
+    """Return what ties the spans of these rows to others."""
+    return [Head(*values) for values in zip(*(spans[name].to_pylist() for name in Head._fields), strict=True)]
 
 
 def span_row(span: Span) -> Row:

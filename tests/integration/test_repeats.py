@@ -10,8 +10,9 @@ from spanledger_analytics.memory import MemoryStore
 from spanledger_analytics.queries import CallsQuery
 from spanledger_analytics.records import Span
 from spanledger_ingest.normalise import normalise, normalise_log
-from spanledger_ingest.otlp import decode
+from spanledger_ingest.otlp import Decoded, decode
 from spanledger_ingest.pipeline import Steps
+from spanledger_ingest.pipeline._prepare import prepare
 from spanledger_ingest.pipeline._process import Work, process
 from spanledger_ingest.settle import related_keys, settle
 
@@ -38,7 +39,7 @@ def spans_of(case: str) -> list[Span]:
 
 
 def deliver(store: MemoryStore, spans: list[Span]) -> str:
-    store.append(process(Work(items=spans), store, STEPS))
+    store.append(process(Work(items=prepare(Decoded(signal="traces", items=[*spans]), STEPS)), store, STEPS))
     rows = store.calls(CallsQuery(limit=1000)).to_pylist()
     return "\n".join(sorted(map(str, rows)))
 

@@ -22,7 +22,7 @@ from spanledger_ingest.errors import (
 )
 from spanledger_ingest.journal import Journal, Received
 from spanledger_ingest.otlp import DEFAULT_LIMITS, Decoded, Encoding, Limits, Signal, count_sound_spans, decode, inflate
-from spanledger_ingest.pipeline._process import where
+from spanledger_ingest.pipeline._prepare import where
 from spanledger_ingest.pipeline._storing import WriterStats
 from spanledger_ingest.pipeline._writer import Writer
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spanledger_analytics.ports import CallKeys, SpanKey
-from spanledger_analytics.records import Call, CallFacts, Content, LogRecord, Score, Span
+from spanledger_analytics.records import Call, CallFacts, Content, Head, LogRecord, Score, Span
 
 
 class NormalisedSpan(Protocol):
@@ -41,14 +41,20 @@ class NormalisedLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
-    """What is done to items on their way to the store: functions of their arguments, but for ``related_keys``."""
+class Preparation:
+    """What is done to each item by itself: functions of their arguments, which any process may call."""
 
     normalise: Callable[[Span], NormalisedSpan]
     normalise_log: Callable[[LogRecord], NormalisedLog]
-    related_keys: Callable[[Sequence[Span], Sequence[CallFacts]], CallKeys | None]
+    keep_content: Callable[[Content], Content | None]
+    """The content policy: the text to store, changed or not, or ``None``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Preparation):
+    """What is done to items on their way to the store: functions of their arguments, but for ``related_keys``."""
+
+    related_keys: Callable[[Sequence[Head], Sequence[CallFacts]], CallKeys | None]
     """What to ask the store for before the calls of these spans are settled; ``None`` for nothing. May remember."""
     settle: Callable[[Iterable[CallFacts], Mapping[SpanKey, str | None]], Sequence[Call]]
     price: Callable[[Call], Call]
-    keep_content: Callable[[Content], Content | None]
-    """The content policy: the text to store, changed or not, or ``None``."""

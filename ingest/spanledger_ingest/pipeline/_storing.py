@@ -11,7 +11,8 @@ from spanledger_analytics.errors import StoreError, StoreReopenedError
 from spanledger_analytics.ports import Receipt, SpanStore
 from spanledger_analytics.records import Batch
 from spanledger_ingest.pipeline._histogram import Histogram
-from spanledger_ingest.pipeline._process import Work, process, where, with_dead_letter
+from spanledger_ingest.pipeline._prepare import where
+from spanledger_ingest.pipeline._process import Work, process
 from spanledger_ingest.pipeline._steps import Steps
 
 _log = logging.getLogger(__name__)
@@ -104,10 +105,10 @@ class Storing:
             first, second = work.halves()
             self.store(first)
             self.store(second)
-        elif work.items:
-            self.store(with_dead_letter(work, error))
+        elif len(work.items):
+            self.store(work.dead(error))
         else:
-            _log.error("dropping %d dead letters that cannot be stored: %s", len(work.rejections), where(error))
+            _log.error("dropping %d dead letters that cannot be stored: %s", len(work.items.rejections), where(error))
             self.retrying(lambda: self._store.append(Batch(journal_position=work.position)))
 
     def _attempt(self, work: Work) -> Exception | None:

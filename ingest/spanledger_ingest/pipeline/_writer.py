@@ -15,8 +15,9 @@ from spanledger_analytics.records import Rejection
 from spanledger_ingest import tenancy
 from spanledger_ingest.errors import IngestError, JournalError
 from spanledger_ingest.journal import Entry, Journal, Received
-from spanledger_ingest.otlp import Decoded, Item, Signal
-from spanledger_ingest.pipeline._process import Work, where
+from spanledger_ingest.otlp import Decoded, Signal
+from spanledger_ingest.pipeline._prepare import Prepared, joined, prepare, where
+from spanledger_ingest.pipeline._process import Work
 from spanledger_ingest.pipeline._steps import Steps
 from spanledger_ingest.pipeline._storing import AbandonedError, Storing, WriterConfig, WriterStats
 
@@ -35,8 +36,8 @@ class _Pending:
     size: int
     decoded: Decoded | None
     since: float
-    ahead: "Future[Decoded] | None" = None
-    """The same, being read again from the journal while another group is stored."""
+    ahead: "Future[Prepared] | None" = None
+    """What is made of it, being read again from the journal while another group is stored."""
 
 
 class _Group:
@@ -84,6 +85,7 @@ class Writer:
         self._store = store
         self._journal = journal
         self._decode = decode
+        self._steps = steps
         self._config = config or WriterConfig()
         self._storing = Storing(store, steps, self._config, self.stats)
         self._change = threading.Condition()
@@ -281,21 +283,16 @@ class Writer:
 
     def _store_group(self, group: Sequence[_Pending]) -> None:
         self._storing.check()
-        items: list[Item] = []
-        rejections: list[Rejection] = []
-        for pending in group:
-            decoded = self._decoded(pending)
-            items.extend(decoded.items)
-            rejections.extend(decoded.rejections)
-            self.stats.foreign_items += decoded.foreign
+        items = joined([self._prepared(pending) for pending in group])
+        self.stats.foreign_items += items.foreign
         position = max(pending.end for pending in group)
-        self._storing.store(Work(items=items, rejections=rejections, position=None if position < 0 else position))
+        self._storing.store(Work(items=items, position=None if position < 0 else position))
         if position >= 0:
             self._journal.note_stored(position)
 
-    def _decoded(self, pending: _Pending) -> Decoded:
+    def _prepared(self, pending: _Pending) -> Prepared:
         if pending.decoded is not None:
-            return pending.decoded
+            return prepare(pending.decoded, self._steps)
         return pending.ahead.result() if pending.ahead is not None else self._read_again(pending.offset)
 
     def _finish(self, group: Sequence[_Pending]) -> None:
@@ -306,12 +303,13 @@ class Writer:
             self._hurry = self._hurry and self._done < self._enqueued
             self._change.notify_all()
 
-    def _read_again(self, offset: int) -> Decoded:
+    def _read_again(self, offset: int) -> Prepared:
         try:
-            return self._decode_again(self._journal.read(offset).received)
+            received = self._journal.read(offset).received
         except JournalError as error:
             _log.error("journal entry at %d was acknowledged and cannot be read: %s", offset, error)
-            return _refused("traces", "", f"cannot be read back from the journal: {error}", 0)
+            return prepare(_refused("traces", "", f"cannot be read back from the journal: {error}", 0), self._steps)
+        return prepare(self._decode_again(received), self._steps)
 
     def _decode_again(self, received: Received) -> Decoded:
         try:

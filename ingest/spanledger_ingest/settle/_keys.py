@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from spanledger_analytics.ports import CallKeys
-from spanledger_analytics.records import CallFacts, Span
+from spanledger_analytics.records import CallFacts, Head, Span
 from spanledger_ingest.settle._same import HOUR_NS
 
 
-def linking_traces(spans: Iterable[Span]) -> set[tuple[str, str]]:
+def linking_traces(spans: Iterable[Span | Head]) -> set[tuple[str, str]]:
     """Return the traces of spans that may link others: all that have parents."""
     return {(span.owner, span.trace_id) for span in spans if span.parent_span_id is not None}
 
 
-def related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
+def related_keys(spans: Sequence[Span | Head], facts: Sequence[CallFacts]) -> CallKeys | None:
     """Return the keys of stored facts that may belong to the same calls; ``None`` if there can be none.
 
     Spans without facts count too: one that arrives late may turn out to link two calls. A root links nothing.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from spanledger_analytics.ports import CallKeys
-from spanledger_analytics.records import CallFacts, Span
+from spanledger_analytics.records import CallFacts, Head, Span
 from spanledger_ingest.settle._beside import first_word_ns, may_be_inner, may_be_one, may_be_outer
 from spanledger_ingest.settle._keys import linking_traces, related_keys
 
@@ -36,7 +36,7 @@ class Neighbours:
         self._outers = _Memory()
         self._partners: OrderedDict[_Trace, set[_Trace]] = OrderedDict()
 
-    def related_keys(self, spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
+    def related_keys(self, spans: Sequence[Span | Head], facts: Sequence[CallFacts]) -> CallKeys | None:
         """Return the keys of stored facts that may belong to the same calls; ``None`` if there can be none."""
         for one in facts:
             self._remember(one)

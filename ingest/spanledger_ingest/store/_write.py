@@ -32,12 +32,12 @@ def append(
     cursor: duckdb.DuckDBPyConnection, batch: Batch, recent: RecentKeys, revisions: _changes.Revisions
 ) -> Receipt:
     """Write a batch; the whole of it or, on any error, nothing. ``recent`` learns what is written."""
-    spans = [rows.span_row(span) for span in batch.spans]
+    spans = rows.span_table(batch.spans)
+    calls = _latest_calls([rows.call_row(call) for call in batch.calls])
     with transaction(cursor):
         writer = _Writer(cursor, recent)
         new = writer.upsert(schema.SPANS, _latest(spans), _SPAN_KEY, _content_decides(schema.SPANS))
-        calls = _latest_calls([rows.call_row(call) for call in batch.calls])
-        writer.upsert(schema.LLM_CALLS, calls, _SPAN_KEY, "i.end_ns >= s.end_ns")
+        writer.upsert(schema.LLM_CALLS, rows.table_of(schema.LLM_CALLS, calls), _SPAN_KEY, "i.end_ns >= s.end_ns")
         if calls:
             _changes.note(cursor, revisions.next(cursor), [*map(_place, calls), *writer.replaced_calls])
         _append_rest(writer, batch)
@@ -45,28 +45,27 @@ def append(
         if batch.journal_position is not None:
             position = "UPDATE {}.meta SET journal_position = greatest(journal_position, ?)"
             cursor.execute(position.format(PRIVATE), [batch.journal_position])
-    return Receipt(inserted_spans=new, duplicate_spans=len(spans) - new)
+    return Receipt(inserted_spans=new, duplicate_spans=spans.num_rows - new)
 
 
 def _append_rest(writer: "_Writer", batch: Batch) -> None:
     contents = [rows.content_row(content) for content in batch.contents]
     scores = [rows.score_row(score) for score in batch.scores]
-    writer.upsert(schema.SPAN_CONTENT, contents, (*_SPAN_KEY, "kind"), "true")
-    writer.upsert(schema.SCORES, scores, (*_SPAN_KEY, "name", "scorer_version", "start_ns"), "true")
+    writer.upsert_rows(schema.SPAN_CONTENT, contents, (*_SPAN_KEY, "kind"))
+    writer.upsert_rows(schema.SCORES, scores, (*_SPAN_KEY, "name", "scorer_version", "start_ns"))
     _insert_unknown(writer.cursor, schema.LOGS, [rows.log_row(log) for log in batch.logs])
     _insert_unknown(writer.cursor, schema.METRICS, [rows.metric_row(point) for point in batch.metrics])
     _insert_unknown(writer.cursor, schema.REJECTIONS, rows.rejection_rows(batch.rejections))
 
 
-def _latest(spans: Sequence[rows.Row]) -> list[rows.Row]:
+def _latest(spans: pa.Table) -> pa.Table:
     """Keep of each identity the span that ends last; between equal ends content decides, as in the store."""
-    kept: dict[rows.Row, rows.Row] = {}
-    for row in spans:
-        key = _span_key(row)
-        known = kept.get(key)
-        if known is None or _rank(known) <= _rank(row):
-            kept[key] = row
-    return list(kept.values())
+    kept: dict[rows.Row, int] = {}
+    for place, key in enumerate(zip(*(spans[name].to_pylist() for name in _SPAN_KEY), strict=True)):
+        known = kept.setdefault(key, place)
+        if known != place and _rank(spans, known) <= _rank(spans, place):
+            kept[key] = place
+    return spans if len(kept) == spans.num_rows else spans.take(list(kept.values()))
 
 
 def _latest_calls(calls: Iterable[rows.Row]) -> list[rows.Row]:
@@ -84,7 +83,6 @@ def _positions(table: schema.Table, names: Iterable[str]) -> tuple[int, ...]:
 
 _OWNER, _TRACE, _SPAN = _positions(schema.SPANS, _SPAN_KEY)
 _CALL_END: Final = schema.LLM_CALLS.arrow.names.index("end_ns")
-_SPAN_END: Final = schema.SPANS.arrow.names.index("end_ns")
 _CALL_OWNER, _CALL_START = _positions(schema.LLM_CALLS, ("owner", "start_ns"))
 
 
@@ -96,8 +94,9 @@ def _place(call: rows.Row) -> tuple[str, int]:
     return call[_CALL_OWNER], call[_CALL_START]
 
 
-def _rank(row: rows.Row) -> tuple[Any, ...]:
-    return row[_SPAN_END], *((value is None, value if value is not None else 0) for value in row)
+def _rank(spans: pa.Table, place: int) -> tuple[Any, ...]:
+    (row,) = spans.slice(place, 1).to_pylist()
+    return row["end_ns"], *((value is None, value if value is not None else 0) for value in row.values())
 
 
 def _content_decides(table: schema.Table) -> str:
@@ -116,15 +115,19 @@ class _Writer:
         self._recent = recent
         self._written: list[tuple[Hashes, set[int]]] = []
 
-    def upsert(self, table: schema.Table, new: list[rows.Row], key: Sequence[str], newer: str) -> int:
+    def upsert_rows(self, table: schema.Table, new: Sequence[rows.Row], key: Sequence[str]) -> None:
+        """Insert rows, replacing stored ones of the same key; of incoming ones the last stays."""
+        at = _positions(table, key)
+        last = rows.unique(new, lambda row: tuple(row[n] for n in at))
+        self.upsert(table, rows.table_of(table, last), key, "true")
+
+    def upsert(self, table: schema.Table, incoming: pa.Table, key: Sequence[str], newer: str) -> int:
         """Insert rows, replacing stored ones of the same key where ``newer`` holds; return how many keys were unknown.
 
         ``newer`` is SQL over ``i``, the incoming row, and ``s``, the stored one.
         """
-        if not new:
+        if not incoming.num_rows:
             return 0
-        at = _positions(table, key)
-        incoming = rows.table_of(table, rows.unique(new, lambda row: tuple(row[n] for n in at)))
         incoming = incoming.append_column("number", pa.array(range(incoming.num_rows), pa.int64()))
         unknown = incoming.num_rows
         if "response_id" in incoming.column_names:

@@ -14,8 +14,9 @@ import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.applications import Starlette
 
+from spanledger_analytics import rows
 from spanledger_analytics.ports import CallKeys, Receipt, Related, SpanKey
-from spanledger_analytics.records import Batch, Call, CallFacts, Content, LogRecord, Score, Span
+from spanledger_analytics.records import Batch, Call, CallFacts, Content, Head, LogRecord, Score, Span
 from spanledger_ingest.journal import Journal, JournalConfig
 from spanledger_ingest.otlp import DEFAULT_LIMITS, Limits
 from spanledger_ingest.pipeline import Authenticate, Intake, Steps, Writer, WriterConfig, dev_mode, read_request
@@ -30,7 +31,7 @@ class FakeStore:
     """Keeps batches in memory; fails when told to. Survives a "restart" of the rest when passed on."""
 
     position: int = 0
-    spans: dict[SpanKey, Span] = field(default_factory=dict)
+    spans: dict[SpanKey, Head] = field(default_factory=dict)
     calls: dict[SpanKey, Call] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     fail: Callable[[Batch], None] = lambda _batch: None
@@ -39,7 +40,7 @@ class FakeStore:
     def append(self, batch: Batch) -> Receipt:
         self.fail(batch)
         fresh = 0
-        for span in batch.spans:
+        for span in rows.heads(rows.span_table(batch.spans)):
             key = (span.owner, span.trace_id, span.span_id)
             fresh += key not in self.spans
             self.spans[key] = span
@@ -116,7 +117,7 @@ def _settle(facts: Iterable[CallFacts], parents: Mapping[SpanKey, str | None]) -
     return [Call(facts=one, own=one, billable=True, billing_reason="test") for one in facts]
 
 
-def _related_keys(spans: Sequence[Span], facts: Sequence[CallFacts]) -> CallKeys | None:
+def _related_keys(spans: Sequence[Head], facts: Sequence[CallFacts]) -> CallKeys | None:
     if not facts:
         return None
     traces = {(span.owner, span.trace_id) for span in spans}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spanledger_analytics import rows
 from spanledger_analytics.errors import StoreUnavailableError
 from spanledger_analytics.records import Batch, Call, Content
 from spanledger_ingest.journal import JournalConfig
@@ -252,7 +253,7 @@ def test_the_item_that_breaks_a_batch_is_found_and_becomes_a_dead_letter(
         return steps.settle(facts, parents)
 
     def fail(batch: Batch) -> None:
-        if where == "append" and any(span.span_id == poison for span in batch.spans):
+        if where == "append" and poison in rows.span_table(batch.spans)["span_id"].to_pylist():
             raise OverflowError
 
     from spanledger_ingest.otlp import decode
