@@ -44,6 +44,12 @@ def detection_metrics(detection: Detection) -> Iterator[Metric]:
     yield Metric.single(
         "spanledger_detection_lag_seconds", "gauge", "Age of the latest calls not judged.", detection.lag_seconds()
     )
+    yield Metric.single(
+        "spanledger_detection_judged_timestamp_seconds",
+        "gauge",
+        "Up to when calls are judged, since the epoch.",
+        detection.end * 60,
+    )
     yield Metric.single("spanledger_anomalies_total", "counter", "Findings published.", detection.findings)
     yield Metric.single(
         "spanledger_detection_late_minutes_total",
