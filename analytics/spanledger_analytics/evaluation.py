@@ -77,6 +77,7 @@ class Evidence:
     operation: str | None = None
     prompt_name: str | None = None
     prompt_version: str | None = None
+    response_id: str | None = None
     finish_reason: str | None = None
     status: str = "ok"
     system: str | None = None

@@ -83,6 +83,10 @@ class ScoringConfig:
     enabled: bool = _setting(default=True, doc="Score calls whose text is stored, some seconds after they are.")
     quiet_seconds: float = _setting(5.0, "Wait so long for the rest of a trace, seconds.")
     late_seconds: float = _setting(300.0, "Look again after so long, for text that came late, seconds.")
+    events: Literal["none", "flagged", "all"] = _setting(
+        "all", "Scores that also become log events: flagged are those that fail or warn, all those with a number."
+    )
+    events_per_minute: int = _setting(6000, "Most events of scores in a minute; what fails goes first.")
 
 
 @dataclass(frozen=True, slots=True)

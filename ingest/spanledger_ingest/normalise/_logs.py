@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from spanledger_analytics.records import Content, LogRecord, Score, Span
 from spanledger_ingest.normalise import _convert as to
@@ -10,7 +10,9 @@ from spanledger_ingest.normalise._content import Found, is_withheld, kind_of_eve
 from spanledger_ingest.normalise._facts import tenant_of
 from spanledger_ingest.normalise._spans import UNKNOWN_TENANT
 
-_EVALUATION = "gen_ai.evaluation.result"
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+OWN_SCORES: Final = "spanledger.scoring"
+"""Scope of the events of our own scores."""
 _MAX_EXPLANATION = 4096
 
 
@@ -27,8 +29,10 @@ class NormalisedLog:
 def normalise_log(record: LogRecord) -> NormalisedLog:
     """Read a log record of any dialect. Never raises, whatever it holds."""
     name = record.event_name or to.text(record.attributes.get("event.name")) or ""
-    if name == _EVALUATION:
-        return NormalisedLog(record, (), _scores(record))
+    if name == EVALUATION_EVENT:
+        # Events of our own that somebody forwards to us are no judgement of theirs.
+        ours = record.scope.name.startswith(OWN_SCORES)
+        return NormalisedLog(record, (), () if ours else _scores(record))
     found = Found()
     kind = kind_of_event(name)
     if kind is None:

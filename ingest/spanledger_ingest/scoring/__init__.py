@@ -1,6 +1,7 @@
 """Quality scores: of stored calls, and of files."""
 
 from spanledger_ingest.scoring._dataset import DatasetError, Summary, evidence_of, read_rows, score_rows, unmet
+from spanledger_ingest.scoring._events import Events, event_of
 from spanledger_ingest.scoring._explain import explained
 from spanledger_ingest.scoring._labels import Label, UnknownCallError, save_label
 from spanledger_ingest.scoring._quality import Quality
@@ -10,6 +11,7 @@ from spanledger_ingest.scoring._scoring import Backfilled, Follower, Judge, Scor
 __all__ = [
     "Backfilled",
     "DatasetError",
+    "Events",
     "Follower",
     "Judge",
     "Label",
@@ -18,6 +20,7 @@ __all__ = [
     "Summary",
     "UnknownCallError",
     "comparison",
+    "event_of",
     "evidence_of",
     "explained",
     "rates",

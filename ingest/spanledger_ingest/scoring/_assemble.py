@@ -82,7 +82,16 @@ def _evidence(call: Row, said: Mapping[str, str], span: Row, context: Sequence[P
     return Evidence(
         **{name: call[name] for name in ("owner", "trace_id", "span_id", "start_ns", "tenant_id", "service_name")},
         **{
-            name: call[name] for name in ("use_case", "provider", "model", "operation", "prompt_name", "prompt_version")
+            name: call[name]
+            for name in (
+                "use_case",
+                "provider",
+                "model",
+                "operation",
+                "prompt_name",
+                "prompt_version",
+                "response_id",
+            )
         },
         finish_reason=call["finish_reason"],
         status=call["status"],

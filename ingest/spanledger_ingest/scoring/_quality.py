@@ -7,6 +7,7 @@ from spanledger_analytics.scorers import installed_scorers
 from spanledger_ingest.api import Metric
 from spanledger_ingest.jobs import Job
 from spanledger_ingest.scoring._calibrations import Calibrations, Database
+from spanledger_ingest.scoring._events import Events
 from spanledger_ingest.scoring._scoring import Follower, Judge, Scoring
 from spanledger_ingest.settings import ContentConfig, ScoringConfig
 from spanledger_ingest.store import DuckDBStore
@@ -40,7 +41,8 @@ class Quality:
         self._enabled = config.enabled
         self.calibrations = Calibrations(store, database)
         self.judge = Judge(installed_scorers(), self.calibrations)
-        self.scoring = Scoring(store, self.judge, masked=content.policy == "masked")
+        self.events = Events(store, config.events, config.events_per_minute)
+        self.scoring = Scoring(store, self.judge, masked=content.policy == "masked", emit=self.events.emit)
 
         def busy() -> bool:
             return writer_lag() > _BUSY_SECONDS
@@ -68,6 +70,10 @@ class Quality:
         yield Metric("spanledger_scores_total", "counter", "Scores given, by name and label.", scores)
         yield Metric("spanledger_scorer_failures_total", "counter", "Scorers that raised, by first name.", failures)
         yield Metric.single("spanledger_scoring_seconds_total", "counter", "CPU time spent judging.", stats.seconds)
+        yield Metric("spanledger_score_events_total", "counter", "Events of scores.", self._events())
         yield Metric.single(
             "spanledger_scoring_deferred_total", "counter", "Steps that made way for a late writer.", stats.deferred
         )
+
+    def _events(self) -> list[tuple[dict[str, str], float]]:
+        return [({"outcome": "written"}, self.events.written), ({"outcome": "over_limit"}, self.events.dropped)]

@@ -20,6 +20,7 @@ from spanledger_analytics.evaluation import Evidence, Verdict
 from spanledger_analytics.ports import ChangeFeed, Scorer
 from spanledger_analytics.queries import Window
 from spanledger_ingest.scoring._assemble import digest_of, evidence_of
+from spanledger_ingest.scoring._events import Judged
 from spanledger_ingest.scoring._rows import score_row, table_of
 from spanledger_ingest.store import SCORE_KEY, CallKey, EvidenceReader, JobState, Material
 
@@ -122,21 +123,34 @@ class Scoring:
         store: where calls and text come from and scores go.
         judge: who judges.
         masked: whether text is masked before it is stored.
+        emit: is told what was judged, once it is written.
     """
 
-    def __init__(self, store: ScoredStore, judge: Judge, *, masked: bool = False) -> None:
+    def __init__(
+        self,
+        store: ScoredStore,
+        judge: Judge,
+        *,
+        masked: bool = False,
+        emit: Callable[[Sequence[Judged]], None] = lambda _: None,
+    ) -> None:
         self.store = store
         self.judge = judge
         self._masked = masked
+        self._emit = emit
 
     def score(self, material: Material, *, again: bool = False) -> int:
         """Judge calls whose evidence was not judged yet by these scorers, all with ``again``; return how many."""
         written: list[rows.Row] = []
+        judged: list[Judged] = []
         done = 0
         for evidence, digest in self.fresh(material, again=again):
             done += 1
-            written += (score_row(evidence, verdict, digest) for verdict in self.judge.verdicts(evidence))
+            verdicts = self.judge.verdicts(evidence)
+            written += (score_row(evidence, verdict, digest) for verdict in verdicts)
+            judged += ((evidence, verdict) for verdict in verdicts)
         self.store.put_rows(schema.SCORES, table_of(written), SCORE_KEY)
+        self._emit(judged)
         return done
 
     def fresh(self, material: Material, *, again: bool = False) -> Iterable[tuple[Evidence, str]]:

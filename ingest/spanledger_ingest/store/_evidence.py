@@ -33,7 +33,7 @@ _MAX_TEXTS: Final = 20_000
 _KEY: Final = ("start_ns", "owner", "trace_id", "span_id")
 _ABOUT: Final = (
     *_KEY, "end_ns", "tenant_id", "service_name", "use_case", "provider", "model", "operation", "prompt_name",
-    "prompt_version", "finish_reason", "status",
+    "prompt_version", "response_id", "finish_reason", "status",
 )  # fmt: skip
 CallKey: TypeAlias = tuple[int, str, str, str]
 """``start_ns``, ``owner``, ``trace_id``, ``span_id``: the order in which calls are scored."""
