@@ -15,13 +15,14 @@ from spanledger_analytics.scorers._privacy import Privacy
 from spanledger_analytics.scorers._refusal import Refusal
 from spanledger_analytics.scorers._repetition import Repetition
 from spanledger_analytics.scorers._structure import Structure
+from spanledger_analytics.scorers.groundedness import Groundedness
 
 GROUP: Final = "spanledger.scorers"
 """Entry points of this group are callables without arguments that return a scorer."""
 
 
 def default_scorers() -> tuple[Scorer, ...]:
-    """Return the scorers that need no model and no configuration."""
+    """Return the scorers that need no download and no configuration."""
     return (
         Refusal(),
         Repetition(),
@@ -31,6 +32,7 @@ def default_scorers() -> tuple[Scorer, ...]:
         Language(),
         Privacy(),
         AttackPatterns(),
+        Groundedness(),
     )
 
 
@@ -49,6 +51,7 @@ __all__ = [
     "AttackPatterns",
     "Citations",
     "Completeness",
+    "Groundedness",
     "Language",
     "Privacy",
     "Refusal",
