@@ -1,6 +1,6 @@
 """What else happened when an incident began."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from spanledger_analytics.detect._anomaly import Planned
@@ -34,6 +34,10 @@ def what_changed(cells: Cells, chosen: Collection[Leaf], onset: int, end: int) -
     return found
 
 
+def _is_of(leaf: Leaf, dimensions: Mapping[str, str]) -> bool:
+    return all(getattr(leaf, name, None) == value for name, value in dimensions.items())
+
+
 def _counts(cells: Cells, here: set[int], start: int, end: int) -> dict[str, dict[str, int]]:
     facets = cells.facets.between(start, end)
     found: dict[str, dict[str, int]] = {}
@@ -52,14 +56,15 @@ def _most(counts: dict[str, int]) -> tuple[str, float] | None:
     return text, counts[text] / sum(counts.values())
 
 
-def plan_of(incident: Incident, planned: Sequence[Planned]) -> str:
-    """Return the label of the announced change that an incident can be, if there is one."""
-    mine = incident.series.dimensions
+def plan_of(incident: Incident, planned: Sequence[Planned], calls: Mapping[Leaf, float]) -> str:
+    """Return the label of the announced change that most calls of an incident belong to, if there is one."""
+    total = sum(calls.values())
     for plan in planned:
         if not plan.start - _PLAN_SLACK <= incident.onset <= plan.end + _PLAN_SLACK:
             continue
         if plan.owner is not None and plan.owner != incident.owner:
             continue
-        if all(mine.get(name, value) == value for name, value in plan.dimensions.items()):
+        mine = sum(number for leaf, number in calls.items() if _is_of(leaf, plan.dimensions))
+        if mine > _MOSTLY * total or (not total and not plan.dimensions):
             return plan.label
     return ""

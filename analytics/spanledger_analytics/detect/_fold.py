@@ -22,6 +22,7 @@ _REFINE_MINUTES: Final = 45
 _JOIN_MINUTES: Final = 90
 _PENDING_MINUTES: Final = 30
 _SAME_SHARE: Final = 0.3
+_ONE_SHARE: Final = 0.4
 _FACTORS: Final = ("input_tokens", "output_tokens", "unit_price", "cache_rate")
 _MOST_CAUSES: Final = 3
 
@@ -160,7 +161,7 @@ class Fold:
                     return incident
                 continue
             own = self._reach(incident)
-            if self.scan.overlap(own, leaves, number, minute) >= 0.5:
+            if self.scan.overlap(own, leaves, number, minute, of_all=True) >= _ONE_SHARE:
                 incident.evidence[name] = self._evidence(minute, one)
                 incident.last = minute
                 return incident
@@ -286,7 +287,10 @@ class Fold:
         incident.owner = owners.pop() if len(owners) == 1 else ""
         chosen = {self.scorer.state.leaves[place] for place in leaves}
         incident.facts.update(what_changed(self.scorer.cells, chosen, incident.onset, self.scorer.end))
-        incident.planned = incident.planned or plan_of(incident, self._planned)
+        if self._planned and not incident.planned:
+            running = self.scorer.cumulated(NUMBER["unit_price"]).n
+            calls = {self.scorer.state.leaves[place]: float(running[place, -1]) for place in leaves}
+            incident.planned = plan_of(incident, self._planned, calls)
 
     def _add(self, incident: Incident, start: int, end: int) -> None:
         first = self.scorer.start - LOOKBACK + 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from spanledger_analytics.detect._cells import AT, Flags, Ints, Reals
 from spanledger_analytics.detect._expect import _TOKENS, Dense, Expectation, hour_of_day, hour_of_week
-from spanledger_analytics.detect._metrics import METRICS, NUMBER, Metric, Sums
+from spanledger_analytics.detect._metrics import LEAST_EXPECTED, METRICS, NUMBER, Metric, Sums
 from spanledger_analytics.detect._score import Scorer, spread_place
 from spanledger_analytics.detect._series import LEVEL_NAMES, Grouping
 from spanledger_analytics.detect._state import BUCKET, BUCKETS, DRIFT, PROFILE, SPREADS, State, model_numbers
@@ -21,6 +21,11 @@ _PRICE_HALF_LIFE: Final = 120.0
 _WEEK_ALPHA: Final = 0.3
 _DAY_ALPHA: Final = 0.2
 _RESTLESS: Final = ("input_tokens", "output_tokens")
+_RESTLESS_MOST: Final = 1.0
+"""Most that one window says about how much these vary, a squared logarithm."""
+_SILENCE_HALF_LIFE: Final = 336.0
+_ALARMED_SHARE: Final = 0.8
+"""A silence that was told counts less: the next one like it is told again."""
 _LARGEST_JUMP: Final = 1.5
 """Most that one hour's calls move a profile, as a logarithm."""
 _PRICES_MINUTES: Final = 12 * 60
@@ -51,7 +56,23 @@ def learn(scorer: Scorer, frozen: Flags, histograms: Reals) -> State:
         **_volumes(scorer.expectation, calls, hour, frozen[NUMBER["requests"]]),
         **_prices(scorer, dense, frozen[NUMBER["unit_price"]]),
         **_spreads(scorer, frozen),
+        silence=_silence(scorer, frozen[NUMBER["requests"]]),
     )
+
+
+def _silence(scorer: Scorer, frozen: Flags) -> Reals:
+    """Remember how long series fall silent by themselves: who did it before may do it again."""
+    number = NUMBER["requests"]
+    record, watched = scorer.state.silence * np.array([[0.5 ** (1 / _SILENCE_HALF_LIFE)], [1.0]])
+    alarmed = scorer.grouping.sums(frozen.astype(np.float64)) > 0
+    for window in METRICS[number].windows:
+        sums = scorer.windows(number, window)
+        tau2 = scorer.tau2[number, spread_place(window)][:, None]
+        silent = (sums.x == 0) & (sums.e >= LEAST_EXPECTED / 2)
+        score = np.where(silent, -sums.z(METRICS[number], tau2), 0.0).max(axis=1)
+        record = np.maximum(record, np.where(alarmed, _ALARMED_SHARE, 1.0) * score)
+    expected = scorer.windows(number, 60).e[:, -1] > 0
+    return np.stack([record, watched + expected])
 
 
 def _means(scorer: Scorer, dense: Dense, frozen: Flags) -> dict[str, Any]:
@@ -178,6 +199,8 @@ def _excess(scorer: Scorer, number: int, window: int, sums: Sums) -> Reals:
     deviation, variance, weight = sums.deviation(metric)
     tau2 = scorer.tau2[number, spread_place(window)][:, None]
     largest = 9 * (variance + np.maximum(tau2, metric.tau2) * weight)
+    if metric.name in _RESTLESS:
+        largest = np.maximum(largest, _RESTLESS_MOST)
     use = sums.admitted(metric)
     excess = np.where(use, np.minimum(deviation**2, largest) - variance, 0.0)
     return np.stack([excess.sum(axis=1), np.where(use, weight, 0.0).sum(axis=1), use.sum(axis=1).astype(np.float64)])

@@ -61,7 +61,7 @@ METRICS: Final = (
         least_up=2.0,
         least_down=0.1,
         tau2=0.25,
-        hours=168,
+        hours=24,
     ),
     Metric(name="error_rate", kind="share", top="errors", below="calls", directions=(1,), least_up=1.5, tau2=0.05),
     Metric(name="retry_rate", kind="share", top="retries", below="calls", directions=(1,), least_up=1.5, tau2=0.05),

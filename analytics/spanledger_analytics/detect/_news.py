@@ -66,7 +66,7 @@ def _news(kind: str, name: tuple[str, ...], minute: int) -> Anomaly:
     text = _WORDS[kind].format(*name)
     named = "served_model_changed" if kind == "served" else f"first_{kind}"
     return Anomaly(
-        id=blake2b("\x1f".join((kind, *name, str(minute // 10))).encode(), digest_size=8).hexdigest(),
+        id=blake2b("\x1f".join((kind, *name)).encode(), digest_size=8).hexdigest(),
         owner="",
         tenant=name[0] if kind == "prompt" else None,
         kind=named,

@@ -18,6 +18,8 @@ _CRITICAL_SHARE: Final = 0.1
 _LEAST_REQUESTS: Final = 6.0
 """Affected requests per hour, at least."""
 _SUDDEN: Final = 1.8
+_EVERYBODY: Final = ("all", "use_case", "region")
+"""Levels at which several tenants fall silent at once: more likely their exporter or ours."""
 _SLOW_MINUTES: Final = 240
 _ORDER: Final = (
     "requests",
@@ -125,6 +127,8 @@ def kind_of(name: str, evidence: Evidence, incident: Incident) -> str:
         if evidence.direction < 0:
             return "token_fall"
         return "cost_spike" if evidence.effect >= _SUDDEN and not _is_slow(incident) else "token_drift"
+    if name == "requests" and incident.series.level in _EVERYBODY:
+        return "no_telemetry"
     kinds = {"requests": "traffic_zero", "length_rate": "length_surge", "filter_rate": "filter_surge"}
     kinds |= {"cache_rate": "cache_collapse", "first_token": "latency"}
     return kinds.get(name, name)

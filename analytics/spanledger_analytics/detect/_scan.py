@@ -18,6 +18,8 @@ from spanledger_analytics.detect._state import SPREADS, WINDOWS
 ALL_WINDOWS: Final = (*WINDOWS, SPREADS[2])
 _CANDIDATE_LOG_P: Final = float(np.log(1e-5))
 _STILL_Z: Final = 3.0
+_LONGER: Final = 1.15
+_WATCHED_HOURS: Final = 144
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Scan:
         admitted = sums.admitted(metric)
         admitted &= self.watched(metric)[:, None]
         use = admitted & matters(metric, sums)
+        if metric.kind == "count":
+            use &= self._is_unheard_of(z)
         self.z[number, place] = z, use
         past = scores_of_past if place < len(WINDOWS) else histogram
         signed = np.abs(z) if len(metric.directions) > 1 else z * metric.directions[0]
@@ -119,6 +123,11 @@ class Scan:
             log_p = self.calibration.log_p(number, int(self.levels[series]), place, abs(value))
             one = Candidate(int(series), place, value, log_p)
             found.setdefault(first + int(column), {}).setdefault(number, []).append(one)
+
+    def _is_unheard_of(self, z: Reals) -> Flags:
+        """Tell which silences are longer than any that a series, watched for a week, had by itself."""
+        record, watched = self.scorer.state.silence
+        return np.asarray((-z > _LONGER * record[:, None]) & (watched >= _WATCHED_HOURS)[:, None])
 
     def watched(self, metric: Metric) -> Flags:
         """Tell which series a metric is tested at."""
@@ -187,6 +196,8 @@ class Scan:
         sums = self.sums(number, minute, window, keep)
         z = sums.z(metric, self.scorer.tau2[number, spread_place(window)])
         use = sums.admitted(metric) & matters(metric, sums) & self.watched(metric)
+        if metric.kind == "count":
+            use &= self._is_unheard_of(z[:, None])[:, 0]
         if not use.any():
             return None
         gain = np.where(use, sums.gain(metric) - self.names, -np.inf)
@@ -217,13 +228,15 @@ class Scan:
             return minute - window + 1
         return self.scorer.start - LOOKBACK + 1 + low + int(np.argmax(suffix))
 
-    def overlap(self, own: Ints, other: Ints, number: int, minute: int) -> float:
-        """Return the part of the smaller set's calls that both have."""
+    def overlap(self, own: Ints, other: Ints, number: int, minute: int, *, of_all: bool = False) -> float:
+        """Return the part of the smaller set's calls, or of those of either, that both have."""
         running = self.scorer.cumulated(number)
         high = LOOKBACK + minute - self.scorer.start
         calls = running.n[:, high] - running.n[:, max(high - 60, 0)] + 1e-6
         common = np.intersect1d(own, other)
-        return float(calls[common].sum() / min(calls[own].sum(), calls[other].sum()))
+        both = np.union1d(own, other)
+        whole = calls[both].sum() if of_all else min(calls[own].sum(), calls[other].sum())
+        return float(calls[common].sum() / whole)
 
 
 def _log_likelihood_gain(metric: Metric, effect: float, sums: Sums) -> Reals:

@@ -56,6 +56,8 @@ class State:
     """The same of what came since an alarm froze them."""
     spread: Reals = field(default_factory=lambda: np.zeros((_M, len(SPREADS), 3, 0)))
     """By metric, window and series: decayed excess of squares, weight, and number of windows."""
+    silence: Reals = field(default_factory=lambda: np.zeros((2, 0)))
+    """By series: how unlikely its silences of the past were (the largest score, fading), and hours it was watched."""
     hours: Reals = field(default_factory=lambda: np.zeros((DRIFT, _M, 4, 0)))
     """X, E, V, N of the last hours by series."""
     scores: Reals = field(default_factory=lambda: np.zeros((_M, len(LEVELS), len(WINDOWS) + 1, BUCKETS)))
@@ -74,7 +76,9 @@ class State:
         by_leaf: dict[str, Any] = {
             name: grown(getattr(self, name), places) for name in ("base", "shadow", "profile", "day", "recent")
         }
-        by_series: dict[str, Any] = {name: grown(getattr(self, name), carried) for name in ("spread", "hours")}
+        by_series: dict[str, Any] = {
+            name: grown(getattr(self, name), carried) for name in ("spread", "silence", "hours")
+        }
         return replace(
             self,
             leaves=leaves,
