@@ -65,6 +65,9 @@ class IngestConfig:
     max_items: int = _setting(100_000, "Most spans, log records or metric points in one request.")
     backlog_mib: int = _setting(1024, "Journal kept for the writer, MiB; above it clients are asked to retry.")
     commit_seconds: float = _setting(1.0, "Longest wait before received spans are committed, seconds.")
+    second_process: bool = _setting(
+        default=True, doc="Read large backlogs in a process of its own, where there is more than one core."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,22 @@ class DetectionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GrafanaConfig:
+    """The Grafana that ``spanledger dashboards`` provisions and ``spanledger doctor`` looks at."""
+
+    url: str = _setting("", "Where it is: http://grafana.example:3000; empty is none.")
+    token: str = _setting("", "Token of a service account there, role Admin: env:NAME or file:PATH.", shown=False)
+    sql_address: str = _setting("", "The SQL port here as Grafana sees it, HOST:PORT; empty is that of [server].")
+    service_url: str = _setting("", "The HTTP port here as Grafana sees it; empty is that of [server].")
+    user: str = _setting("all", "Whose rows it shows: a tenant, or all.")
+    key: str = _setting("", "API key of that tenant, role engineer, as env:NAME or file:PATH.", shown=False)
+    sslmode: Literal["", "disable", "require", "verify-full"] = _setting(
+        "", "TLS of the SQL port; empty is disable on loopback and require elsewhere."
+    )
+    receiver: str = _setting("", "Name of an existing contact point for its alert rules; empty follows its policies.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one service."""
 
@@ -204,6 +223,7 @@ class Settings:
     detection: DetectionConfig = DetectionConfig()
     alerting: AlertingConfig = AlertingConfig()
     routes: RoutesConfig = RoutesConfig()
+    grafana: GrafanaConfig = GrafanaConfig()
     rules: Named = field(default_factory=dict)
     budgets: Named = field(default_factory=dict)
     receivers: Named = field(default_factory=dict, repr=False)
@@ -223,6 +243,7 @@ SECTIONS: dict[str, Any] = {
     "detection": DetectionConfig,
     "alerting": AlertingConfig,
     "routes": RoutesConfig,
+    "grafana": GrafanaConfig,
 }
 
 Values = dict[str, dict[str, Any]]

@@ -61,7 +61,7 @@ def _panels(board: Board, target: Target) -> Iterator[Json]:
         x, line = x + panel.width, max(line, panel.height)
 
 
-def _number(name: str) -> int:
+def panel_number(name: str) -> int:
     """Return a panel's number: it stays when others come or go, so that links to it stay good."""
     return zlib.crc32(name.encode()) % 1_000_000_000 + 1
 
@@ -70,7 +70,7 @@ def _heading(panel: PanelSpec, y: int) -> Json:
     return {
         "collapsed": False,
         "gridPos": {"x": 0, "y": y, "w": _COLUMNS, "h": 1},
-        "id": _number(f"{panel.id} row"),
+        "id": panel_number(f"{panel.id} row"),
         "panels": [],
         "title": panel.row,
         "type": "row",
@@ -83,7 +83,7 @@ def _panel(panel: PanelSpec, place: Json, target: Target) -> Json:
         "description": panel.description,
         "fieldConfig": field_config(panel, target),
         "gridPos": place,
-        "id": _number(panel.id),
+        "id": panel_number(panel.id),
         "interval": panel.least_interval,
         "maxDataPoints": panel.points,
         "options": options(panel),

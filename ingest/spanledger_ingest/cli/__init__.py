@@ -43,6 +43,9 @@ COMMANDS = {
     "score": Command("spanledger_ingest.cli.score", "judge answers: refusals, leaks, attacks, citations, JSON"),
     "detect": Command("spanledger_ingest.cli.detect", "look for anomalies in stored calls"),
     "budgets": Command("spanledger_ingest.cli.budgets", "show how budgets stand, and where they are going"),
+    "dashboards": Command(
+        "spanledger_ingest.cli.dashboards", "bring boards and alert rules into Grafana, or export them"
+    ),
     "compact": Command("spanledger_ingest.cli.compact", "give the disk space of deleted rows back"),
     "generate": Command("spanledger_ingest.traffic.cli", "write deterministic made-up traffic with its truth file"),
 }
