@@ -21,7 +21,7 @@ _PRICE_HALF_LIFE: Final = 120.0
 _WEEK_ALPHA: Final = 0.3
 _DAY_ALPHA: Final = 0.2
 _RESTLESS: Final = ("input_tokens", "output_tokens")
-_RESTLESS_MOST: Final = 1.0
+_RESTLESS_MOST: Final = 0.3
 """Most that one window says about how much these vary, a squared logarithm."""
 _SILENCE_HALF_LIFE: Final = 336.0
 _ALARMED_SHARE: Final = 0.8
