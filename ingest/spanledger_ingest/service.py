@@ -11,6 +11,7 @@ from spanledger_analytics.detect import Planned
 from spanledger_analytics.records import Content
 from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
 from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
+from spanledger_ingest.api.admission import admission_routes
 from spanledger_ingest.api.alerts import alert_routes
 from spanledger_ingest.api.anomalies import anomaly_routes
 from spanledger_ingest.api.budgets import budget_routes
@@ -28,7 +29,7 @@ from spanledger_ingest.auth import (
     is_loopback,
     verifier_of,
 )
-from spanledger_ingest.budgets import BudgetArea, Known, budget_jobs, configured_budgets
+from spanledger_ingest.budgets import Admission, BudgetArea, Known, admission_jobs, budget_jobs, configured_budgets
 from spanledger_ingest.content import keep_content
 from spanledger_ingest.delivery import Delivery, Receivers
 from spanledger_ingest.detection.area import (
@@ -171,10 +172,12 @@ def build_service(settings: Settings) -> Service:
     detection = _detection(settings, store, guard.state, alerting)
     with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
         budgets = _budgets(settings, prices, guard.state, store, alerting)
+        admission = Admission(guard.state, store, prices)
     jobs = JobGroups(
         Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
         Jobs([*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)], store),
         Jobs(chores, store),
+        Jobs(admission_jobs(admission), store),
     )
     intake = Intake(
         journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
@@ -189,6 +192,7 @@ def build_service(settings: Settings) -> Service:
         delivery.metrics,
         quality.metrics,
         budgets.metrics,
+        admission.metrics,
         partial(detection_metrics, detection),
     )
     pages = Pages(store, guard.authenticator, guard.state, prices.explain)
@@ -207,6 +211,7 @@ def build_service(settings: Settings) -> Service:
         score_routes(store, quality),
         anomaly_routes(store, detection),
         alert_routes(alerting),
+        admission_routes(admission),
         budget_routes(budgets),
         silence_routes(alerting.engine.mutes),
         delivery_routes(delivery.outbox),
@@ -216,7 +221,9 @@ def build_service(settings: Settings) -> Service:
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
-    release = _one_by_one(pages.close, pg.close, journal.close, store.close, guard.close, lock.close)
+    release = _one_by_one(
+        admission.desk.close, pages.close, pg.close, journal.close, store.close, guard.close, lock.close
+    )
     return Service(front, intake, writer, guard.authenticator, jobs, delivery, release)
 
 

@@ -36,6 +36,12 @@ def is_gateway(owner: str) -> bool:
     return owner.startswith(_SEPARATOR)
 
 
+def may_send_for(owner: str, tenant: str) -> bool:
+    """Tell whether a gateway stands for a tenant."""
+    allowed = owner[1:].split(_SEPARATOR)
+    return is_tenant(tenant) and (ANY in allowed or tenant in allowed)
+
+
 def label(owner: str) -> str:
     """Return what a request as a whole is booked under: a gateway's belongs to no tenant."""
     return "" if is_gateway(owner) else owner

@@ -1,8 +1,8 @@
 """Budgets: what may be spent on what and when, an exact ledger of what was, and what is told of it."""
 
-from spanledger_alerts.budgets._book import Definitions, Entry
+from spanledger_alerts.budgets._book import Book, Definitions, Entry, read_book
 from spanledger_alerts.budgets._calendar import Cycle, Period
-from spanledger_alerts.budgets._definition import DIMENSIONS, Budget, BurnPair, Mode, Source
+from spanledger_alerts.budgets._definition import DIMENSIONS, Budget, BurnPair, Estimate, Mode, Source
 from spanledger_alerts.budgets._known import KnownNames, check_can_match
 from spanledger_alerts.budgets._ledger import BudgetLedger, KeptSince
 from spanledger_alerts.budgets._match import Matcher
@@ -11,12 +11,13 @@ from spanledger_alerts.budgets._outlook import Outlook
 from spanledger_alerts.budgets._parse import KEYS, parse_budget
 from spanledger_alerts.budgets._ports import SPEND, Forecast, Forecaster, SpendStore, Tell, no_forecast
 from spanledger_alerts.budgets._status import BudgetStatus, Outcome, State, statuses
-from spanledger_alerts.budgets._tables import EventRow, Tables
+from spanledger_alerts.budgets._tables import EventRow, PeriodRow, Tables
 
 __all__ = [
     "DIMENSIONS",
     "KEYS",
     "SPEND",
+    "Book",
     "Budget",
     "BudgetLedger",
     "BudgetStatus",
@@ -24,6 +25,7 @@ __all__ = [
     "Cycle",
     "Definitions",
     "Entry",
+    "Estimate",
     "EventRow",
     "Forecast",
     "Forecaster",
@@ -34,6 +36,7 @@ __all__ = [
     "Outcome",
     "Outlook",
     "Period",
+    "PeriodRow",
     "Source",
     "Spend",
     "SpendStore",
@@ -45,5 +48,6 @@ __all__ = [
     "nano_of",
     "no_forecast",
     "parse_budget",
+    "read_book",
     "statuses",
 ]

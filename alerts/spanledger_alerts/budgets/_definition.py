@@ -12,6 +12,7 @@ from spanledger_alerts.budgets._money import converted
 from spanledger_alerts.records import Severity
 
 Mode: TypeAlias = Literal["notify", "soft", "hard"]
+Estimate: TypeAlias = Literal["worst", "p95"]
 Source: TypeAlias = Literal["config", "rest"]
 
 DIMENSIONS: Final = ("tenant", "model", "provider", "use_case", "service", "environment")
@@ -84,6 +85,8 @@ class Budget:
     unpriced: int = 1
     """So many calls without a price in a period are told; 0 is never."""
     mode: Mode = "notify"
+    estimate: Estimate = "worst"
+    """What admission holds for a call of a ``hard`` budget: all that it can cost, or what 95 % of its kind cost."""
     allow_unseen: bool = False
     body: Mapping[str, Any] = field(default_factory=dict)
     """As it was written."""

@@ -38,6 +38,7 @@ KEYS: Final = (
     "burn_floor",
     "unpriced",
     "mode",
+    "estimate",
     "allow_unseen",
 )
 
@@ -82,6 +83,7 @@ def parse_budget(name: str, body: Mapping[str, Any], *, owner: str = "") -> Budg
         burn_floor=table.amount("burn_floor", default="1", zero=True),
         unpriced=table.whole("unpriced", 1),
         mode=table.choice("mode", ("notify", "soft", "hard")),  # type: ignore[arg-type] # one of the three
+        estimate=table.choice("estimate", ("worst", "p95")),  # type: ignore[arg-type] # one of the two
         allow_unseen=table.switch("allow_unseen"),
         body=dict(body),
     )

@@ -9,6 +9,7 @@ from spanledger_ingest.tenancy import ANY
 Scope: TypeAlias = Literal[
     "public",
     "ingest:write",
+    "budgets:admit",
     "read:metrics",
     "read:traces",
     "read:content",
@@ -26,7 +27,7 @@ Scope: TypeAlias = Literal[
 
 Role: TypeAlias = Literal["ingest", "gateway", "product", "engineer", "sre", "compliance", "admin"]
 
-_INGEST: Final[frozenset[str]] = frozenset({"ingest:write"})
+_INGEST: Final[frozenset[str]] = frozenset({"ingest:write", "budgets:admit"})
 _PRODUCT: Final[frozenset[str]] = frozenset({"read:metrics", "query:sql", "scores:write", "alerts:read"})
 _ENGINEER: Final = _PRODUCT | {"read:traces"}
 _SRE: Final = _ENGINEER | {"alerts:write", "ops:read"}

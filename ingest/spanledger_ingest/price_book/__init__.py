@@ -6,7 +6,8 @@ means the same rates for ever, also after the list is upgraded.
 """
 
 from spanledger_ingest.price_book._book import PriceBook
+from spanledger_ingest.price_book._bounds import bound
 from spanledger_ingest.price_book._overrides import OverrideError, read_overrides
 from spanledger_ingest.price_book._rows import SCHEMA, priced_from_rows
 
-__all__ = ["SCHEMA", "OverrideError", "PriceBook", "priced_from_rows", "read_overrides"]
+__all__ = ["SCHEMA", "OverrideError", "PriceBook", "bound", "priced_from_rows", "read_overrides"]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from spanledger.pricing import Priced, PriceTable, TokenUsage
+from spanledger.pricing import Priced, PriceTable, Rates, TokenUsage
 from spanledger_analytics.records import Call, CallFacts, CostStatus
 from spanledger_ingest.price_book._overrides import read_overrides
 from spanledger_ingest.price_book._rows import priced_from_rows, rows_of
@@ -57,6 +57,23 @@ class PriceBook:
         if stored is None or call.price_id is None or call.price_id == priced.price_id:
             return priced
         return priced_from_rows(stored, call.price_id, _usage(call.facts)) or priced
+
+    def rates(self, provider: str | None, model: str, at_ns: int, service_tier: str | None = None) -> Rates | None:
+        """Return the rates of a model as it is asked for, ``None`` where they are not known for certain."""
+        return self._table.rates(provider, model, at_ns, service_tier)
+
+    def cost(
+        self, provider: str | None, model: str, usage: TokenUsage, at_ns: int, service_tier: str | None = None
+    ) -> Decimal | None:
+        """Return what usage of a model costs, ``None`` where that is not known."""
+        return self._table.price(
+            provider=provider,
+            request_model=model,
+            response_model=None,
+            usage=usage,
+            at_ns=at_ns,
+            service_tier=service_tier,
+        ).amount
 
     def models(self) -> set[str]:
         """Return the ids of all models that have a price."""

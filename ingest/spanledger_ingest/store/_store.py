@@ -17,6 +17,7 @@ from spanledger_analytics.queries import CallsQuery, UsageQuery, Window
 from spanledger_analytics.records import Batch
 from spanledger_analytics.rule_metrics import AnomalyQuery, MetricQuery, SilenceQuery
 from spanledger_ingest.store import (
+    _admitted,
     _catalogue,
     _changes,
     _copy,
@@ -218,6 +219,14 @@ class DuckDBStore:
     def changes(self, after: int, limit: int = 50_000) -> Changes:
         """See :class:`~spanledger_analytics.ports.ChangeFeed`."""
         return self._database.run(lambda cursor: _changes.read(cursor, after, limit))
+
+    def stored_calls(self, keys: pa.Table) -> tuple[list[str], int]:
+        """See :func:`spanledger_ingest.store._admitted.which`."""
+        return self._database.run(lambda cursor: _admitted.which(cursor, keys))
+
+    def output_lengths(self, since_ns: int, least: int) -> pa.Table:
+        """See :func:`spanledger_ingest.store._admitted.output_lengths`."""
+        return self._database.run(lambda cursor: _admitted.output_lengths(cursor, since_ns, least))
 
     def forget_changes(self, before_ns: int) -> None:
         """Drop from the feed what was written before this time; a consumer that missed it begins anew."""

@@ -176,6 +176,14 @@ class PriceTable:
         except Unpriceable as why:
             return why.answer()
 
+    def rates(self, provider: str | None, model: str, at_ns: int, service_tier: str | None = None) -> Rates | None:
+        """Return the rates of a model as it is asked for, ``None`` where they are not known for certain."""
+        resolution = self._resolve_call(provider, model, None)
+        try:
+            return resolution.rates_at(_context(resolution.ref, service_tier, batch=False), at_ns)
+        except Unpriceable:
+            return None
+
     def _find_call(self, provider: str | None, request: str | None, response: str | None) -> _Resolution:
         names = {text: read_name(text, self._known) for text in (response, request) if text}
         seller = self._seller(provider, names, request or response or "")
