@@ -30,7 +30,7 @@ _CALL_DIMENSIONS: Final = (
 RULE_DIMENSIONS: Final[Mapping[Source, tuple[str, ...]]] = {
     "calls": _CALL_DIMENSIONS,
     "retries": _CALL_DIMENSIONS,
-    "scores": ("tenant", "model", "use_case", "score"),
+    "scores": ("tenant", "model", "use_case", "prompt", "prompt_version", "score"),
     "rejections": ("tenant", "service", "signal", "reason"),
 }
 """What each source can be grouped and narrowed by."""

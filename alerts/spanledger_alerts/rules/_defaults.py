@@ -10,6 +10,7 @@ from spanledger_alerts.rules._model import (
     AnyRule,
     BurnRateRule,
     EventRule,
+    Grouping,
     HealthRule,
     MetricRule,
     SilenceRule,
@@ -29,6 +30,9 @@ _QUALITY: Final = (
     "refusal_risk",
 )
 """Scores of the answer; what users write (their own data, attacks) says nothing about its quality."""
+
+_TOLD_AT_ONCE: Final = Grouping(wait=0)
+"""The window of these rules is an hour, because it counts from the start of a call, and scores come after its end."""
 
 DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
     EventRule(name=BUDGET, doc="a budget has reached one of its thresholds", grouping=AT_ONCE),
@@ -120,10 +124,10 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         compare=">=",
         threshold=1,
         scores=("pii_leak_risk",),
-        window=15 * MINUTE,
+        window=HOUR,
         by=("tenant", "use_case"),
-        keep_firing_for=15 * MINUTE,
         severity="critical",
+        grouping=_TOLD_AT_ONCE,
     ),
     MetricRule(
         name="prompt_injection",
@@ -132,10 +136,10 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         compare=">=",
         threshold=1,
         scores=("prompt_injection_risk",),
-        window=15 * MINUTE,
+        window=HOUR,
         by=("tenant", "use_case"),
-        keep_firing_for=15 * MINUTE,
         severity="warning",
+        grouping=_TOLD_AT_ONCE,
     ),
     MetricRule(
         name="failing_scores",
@@ -146,7 +150,7 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         min_volume=200,
         min_coverage=0.05,
         window=6 * HOUR,
-        by=("tenant", "use_case", "model", "score"),
+        by=("tenant", "model", "prompt", "score"),
         for_=10 * MINUTE,
         keep_firing_for=HOUR,
         every=MINUTE,

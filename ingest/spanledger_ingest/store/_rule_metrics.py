@@ -64,7 +64,10 @@ _EXPRESSIONS: Final[dict[str, tuple[str, str]]] = {
     "retry_share": _share("coalesce(before = 'error', false)"),
     "score_mean": (f"avg(value) FILTER ({_EVALUABLE})", f"count(value) FILTER ({_EVALUABLE})"),
     "score_failing_share": _share("coalesce(label = 'fail', false)", _EVALUABLE),
-    "score_failing": ("count(*) FILTER (label = 'fail')", f"count(*) FILTER ({_EVALUABLE})"),
+    "score_failing": (
+        "count(DISTINCT answer) FILTER (label = 'fail')",
+        f"count(DISTINCT answer) FILTER ({_EVALUABLE})",
+    ),
     "rejected": ("coalesce(sum(count), 0)", "coalesce(sum(count), 0)"),
 }
 """Value and volume of each metric."""
@@ -109,10 +112,39 @@ def _source(query: MetricQuery, place: int, values: dict[str, Any]) -> str:
         values["scores"] = list(query.scores)
         conditions.append("list_contains($scores, name)")
     where = " AND ".join(conditions)
+    if query.source == "scores":
+        return f"({_answers(where, any_version=query.metric == 'score_failing')})"
     if query.source != "retries":
         return f"{PRIVATE}.{_TABLES[query.source]} WHERE {where}"
     previous = "lag(status) OVER (PARTITION BY owner, trace_id, parent_span_id, model ORDER BY start_ns, span_id)"
     return f"(SELECT *, {previous} AS before FROM {PRIVATE}.llm_calls WHERE {where})"
+
+
+def _answers(where: str, *, any_version: bool) -> str:
+    """Return one row for each answer and score, however often it was judged.
+
+    Of several versions of a scorer the one that has judged most of these answers speaks: a new one takes over when the
+    past was scored with it. What counts every failing answer (``any_version``) does not wait for that. What
+    applications send is counted as often as they said it.
+    """
+    names = ("tenant_id", "model", "use_case", "prompt_name", "prompt_version")
+    about = ", ".join(f"any_value({name}) AS {name}" for name in names)
+    judged = f"""
+        SELECT owner, name, source, coalesce(scorer_version, '') AS version, hash(trace_id, span_id) AS answer,
+            {about}, arg_max(label, rowid) AS label, arg_max(value, rowid) AS value
+        FROM {PRIVATE}.scores WHERE {where}
+        GROUP BY owner, name, source, version, answer, CASE WHEN source = 'spanledger' THEN -1 ELSE rowid END
+    """
+    if any_version:
+        return judged
+    return f"""
+        WITH judged AS ({judged}), versions AS (
+            SELECT owner, name, source, version, count(*) AS answers FROM judged
+            GROUP BY owner, name, source, version
+            QUALIFY source <> 'spanledger' OR row_number() OVER (
+                PARTITION BY owner, name, source ORDER BY answers DESC, version DESC) = 1)
+        SELECT judged.* FROM judged SEMI JOIN versions USING (owner, name, source, version)
+    """
 
 
 _TABLES: Final = {"calls": "llm_calls", "scores": "scores", "rejections": "rejections"}
