@@ -54,20 +54,23 @@ UNITS: Final[dict[Unit, str]] = {
     "ms": "ms",
     "s": "s",
     "share": "percentunit",
-    "calls": "si:calls",
-    "spans": "si:spans",
-    "rows": "si:rows",
-    "events": "si:events",
-    "tokens": "si:tok",
-    "tokens/s": "si:tok/s",
-    "calls/min": "si:calls/min",
+    "calls": "si: calls",
+    "spans": "si: spans",
+    "rows": "si: rows",
+    "events": "si: events",
+    "tokens": "si: tokens",
+    "tokens/s": "si: tokens/s",
+    "calls/min": "si: calls/min",
     "bytes": "bytes",
     "score": "none",
     "number": "short",
     "time": "dateTimeAsIso",
     "text": "string",
 }
-"""What Grafana calls them. ``share`` is 0 to 1 and shown in per cent; ``time`` is a moment."""
+"""What Grafana calls them; ``si: calls`` makes "20.9 k calls".
+
+``share`` is 0 to 1 and shown in per cent; ``time`` is a moment.
+"""
 
 Colour: TypeAlias = Literal["green", "blue", "yellow", "orange", "red", "purple", "grey"]
 Look: TypeAlias = Literal["plain", "gauge", "colour", "line", "dashes", "bars", "points", "band", "hidden"]

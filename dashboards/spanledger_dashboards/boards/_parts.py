@@ -34,6 +34,10 @@ OUTCOMES: Final = (
 )
 
 
+_NARROW: Final = 6
+"""Columns that fit into half of the width."""
+
+
 def stat(name: str, title: str, question: str, sql: str, unit: Unit, **more: Any) -> PanelSpec:
     """Return a figure."""
     shape = {"width": 4, "height": 4, "compares": isinstance(sql, TwoPeriods), **more}
@@ -41,7 +45,6 @@ def stat(name: str, title: str, question: str, sql: str, unit: Unit, **more: Any
 
 
 def table(name: str, title: str, question: str, sql: str, *fields: Field, **more: Any) -> PanelSpec:
-    """Return a table."""
-    return PanelSpec(
-        id=name, title=title, question=question, sql=sql, viz="table", **{"unit": "number", **more}, fields=fields
-    )
+    """Return a table; with many columns it needs the whole width to be read."""
+    shape = {"unit": "number", "width": 24 if len(fields) > _NARROW else 12, **more}
+    return PanelSpec(id=name, title=title, question=question, sql=sql, viz="table", **shape, fields=fields)

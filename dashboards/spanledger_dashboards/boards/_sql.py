@@ -46,7 +46,7 @@ UNPRICED_COLUMN: Final = Field(
     look="colour",
     thresholds=(Threshold(None, "green"), Threshold(0.0001, "yellow"), Threshold(0.05, "red")),
 )
-TRACE: Final = Field(name="trace_id", label="Trace", link=Link(kind="trace", title="Open the trace"), width=280)
+TRACE: Final = Field(name="trace_id", label="Trace", link=Link(kind="trace", title="Open the trace"), width=130)
 TENANT: Final = Field(
     name="tenant", label="Tenant", link=Link(kind="board", title="This tenant", board="tenants", variable="tenant")
 )

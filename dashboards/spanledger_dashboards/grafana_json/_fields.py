@@ -9,6 +9,9 @@ from spanledger_dashboards.panels import UNITS, Colour, Field, Look, Meaning, Pa
 
 Json = dict[str, Any]
 
+_TIME_WIDTH: Final = 165
+_GAUGE_WIDTH: Final = 160
+"""Pixels; a narrower gauge shows no figure."""
 _GREY: Final = "#8e8e8e"
 _PLAIN: Final = (Threshold(None, "blue"),)
 _HIDDEN: Final = {"legend": True, "tooltip": False, "viz": False}
@@ -26,11 +29,17 @@ _CHARTED: Final[dict[Viz, Json]] = {
 _CUSTOM: Final[dict[Viz, Json]] = {
     "stat": {},
     "bargauge": {},
-    "table": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
+    "table": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True, "minWidth": 70},
     "heatmap": {"hideFrom": {"legend": False, "tooltip": False, "viz": False}},
     "state": {"fillOpacity": 75, "lineWidth": 0},
     **_CHARTED,
 }
+
+
+_EMPTY_CELLS: Final = (
+    {"matcher": {"id": "byRegexp", "options": ".*"}, "properties": [{"id": "noValue", "value": "\u2013"}]},
+)
+"""A cell without a value says so itself; what the panel says without data is about all of it."""
 
 
 def colour(name: Colour) -> str:
@@ -40,22 +49,24 @@ def colour(name: Colour) -> str:
 
 def field_config(panel: PanelSpec, target: Target) -> Json:
     """Return the field configuration of a panel."""
-    overrides = [
+    overrides = [*_EMPTY_CELLS] if panel.viz == "table" else []
+    overrides += [
         {
             "matcher": {"id": "byName", "options": field.name},
             "properties": [{"id": name, "value": value} for name, value in _properties(panel, field, target)],
         }
         for field in panel.fields
     ]
-    return {"defaults": _defaults(panel), "overrides": [one for one in overrides if one["properties"]]}
+    return {"defaults": _defaults(panel, target), "overrides": [one for one in overrides if one["properties"]]}
 
 
-def _defaults(panel: PanelSpec) -> Json:
+def _defaults(panel: PanelSpec, target: Target) -> Json:
     charted = panel.viz in _CHARTED
+    palette = "palette-classic" if target.is_old else "palette-classic-by-name"
     found: Json = {
         "unit": UNITS[panel.unit],
         "noValue": panel.no_data,
-        "color": {"mode": "palette-classic-by-name" if charted else "thresholds"},
+        "color": {"mode": palette if charted else "thresholds"},
         "thresholds": steps(panel.thresholds or _PLAIN),
         "mappings": [],
         "custom": dict(_CUSTOM[panel.viz]),
@@ -97,16 +108,18 @@ def _properties(panel: PanelSpec, field: Field, target: Target) -> Iterator[tupl
         yield "mappings", _mappings(field.meanings)
     if field.link is not None:
         yield "links", links(field.link, target)
-    if field.width:
-        yield "custom.width", field.width
-    yield from _look(panel, field)
+    if field.width or (panel.viz == "table" and field.unit == "time"):
+        yield "custom.width", field.width or _TIME_WIDTH
+    elif field.look == "gauge":
+        yield "custom.minWidth", _GAUGE_WIDTH
+    yield from _look(panel, field, target)
 
 
-def _look(panel: PanelSpec, field: Field) -> Iterator[tuple[str, Any]]:
+def _look(panel: PanelSpec, field: Field, target: Target) -> Iterator[tuple[str, Any]]:
     if field.colour is not None:
         yield "color", {"mode": "fixed", "fixedColor": colour(field.colour)}
     if panel.viz == "table":
-        yield from _cell(field)
+        yield from _old_cell(field) if target.is_old else _cell(field)
     else:
         yield from _LINES.get(field.look, ())
         if field.look == "band":
@@ -117,6 +130,14 @@ def _look(panel: PanelSpec, field: Field) -> Iterator[tuple[str, Any]]:
         yield "custom.hideFrom", _HIDDEN
         if field.unit == "share":
             yield "max", 1
+
+
+def _old_cell(field: Field) -> Iterator[tuple[str, Any]]:
+    for name, value in _cell(field):
+        if name != "custom.cellOptions":
+            yield name, value
+        else:
+            yield "custom.displayMode", "basic" if value["type"] == "gauge" else "color-background-solid"
 
 
 def _cell(field: Field) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,8 @@ class Target:
     sql_uid: str = "spanledger-sql"
     traces_type: str = "jaeger"
     traces_uid: str = "spanledger-traces"
+    is_old: bool = False
+    """Whether it is a Grafana before 10, which draws nothing where it does not know the way to choose a colour."""
     page_url: str = ""
     """Base of the built-in page, without a slash at the end; empty for no links to it."""
 

@@ -6,6 +6,7 @@ value it fills in), a dot and the digest of that.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Final
 
 from spanledger_dashboards.provision._model import Action, Item, Json, Live
@@ -49,13 +50,13 @@ def is_edited(live: Live) -> bool:
 
 
 def _difference(wanted: Json, live: Json) -> str:
-    """Name the parts that differ."""
+    """Name the parts that differ: of boards their panels, by title."""
     flat_wanted, flat_live = dict(_leaves(wanted)), dict(_leaves(live))
-    names = [
+    names = sorted(
         name
-        for name in sorted(flat_wanted | flat_live)
+        for name in flat_wanted.keys() | flat_live.keys()
         if flat_wanted.get(name, _MISSING) != flat_live.get(name, _MISSING)
-    ]
+    )
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -64,9 +65,11 @@ _NAMED: Final = 3
 _MISSING: Final = object()
 
 
-def _leaves(content: object, name: str = "") -> list[tuple[str, object]]:
-    if isinstance(content, dict) and content:
-        return [leaf for key, value in content.items() for leaf in _leaves(value, f"{name}.{key}".lstrip("."))]
-    if isinstance(content, list) and content:
-        return [leaf for place, value in enumerate(content) for leaf in _leaves(value, f"{name}[{place}]")]
-    return [(name, content)]
+def _leaves(content: Json, name: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in content.items():
+        if key == "panels" and isinstance(value, list):
+            yield from ((f"panel {panel.get('title')!r}", panel) for panel in value)
+        elif isinstance(value, dict) and value:
+            yield from _leaves(value, f"{name}{key}.")
+        else:
+            yield name.removeprefix("dashboard.") + key, value

@@ -78,7 +78,7 @@ class GrafanaProvisioner:
         return run_panels(self._grafana, self._setup.boards, self._target(), since=since, progress=progress)
 
     def _target(self) -> Target:
-        return target_for(self._setup, self._grafana.plugins())
+        return target_for(self._setup, self._grafana.plugins(), self._grafana.major())
 
     def _planned(self, *, force: bool) -> Iterator[tuple[Change, Item | None, Live | None]]:
         items = list(wanted(self._setup, self._target(), self._grafana.major()))

@@ -56,7 +56,7 @@ def _ask(grafana: Grafana, query: Json, since: str) -> tuple[Json, int]:
         {"from": since, "to": "now", "queries": [query | {"rawSql": sql, "intervalMs": _INTERVAL_MS}]}
     )
     spent = round((time.perf_counter() - began) * 1000)
-    return dict(found.get("results", {}).get(query["refId"], {})), spent
+    return dict(found.get(query["refId"]) or {}), spent
 
 
 def _result(board: Board, panel: PanelSpec, answer: Json, spent: int, *, any_calls: bool) -> PanelResult:

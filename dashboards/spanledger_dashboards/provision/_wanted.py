@@ -13,12 +13,15 @@ POSTGRES: Final = ("grafana-postgresql-datasource", "postgres")
 JAEGER: Final = "jaeger"
 CONTACT_POINT: Final = "spanledger-webhook"
 CONTACT_POINT_NAME: Final = "Spanledger"
+_COLOURS_SINCE: Final = 10
 _NESTED_SINCE: Final = 11
 _RECEIVER_SINCE: Final = 11
-"""Grafana versions that have folders in folders, and rules that name their contact point, without a feature toggle."""
+"""Grafana versions that choose colours by name, have folders in folders, and have rules that name their contact point
+(the latter two without a feature toggle).
+"""
 
 
-def target_for(setup: Setup, plugins: Iterable[str]) -> Target:
+def target_for(setup: Setup, plugins: Iterable[str], major: int) -> Target:
     """Return how boards name the data sources of a Grafana.
 
     Raises:
@@ -32,7 +35,7 @@ def target_for(setup: Setup, plugins: Iterable[str]) -> Target:
             f"this Grafana has no {missing} data source: Grafana 13.2.0 and 13.2.1 lost the bundled ones on some "
             "upgrades; take 13.1, or 13.2.2 and later"
         )
-    return Target(sql_type=sql, page_url=setup.page_url.rstrip("/"))
+    return Target(sql_type=sql, is_old=major < _COLOURS_SINCE, page_url=setup.page_url.rstrip("/"))
 
 
 def wanted(setup: Setup, target: Target, major: int) -> Iterator[Item]:
