@@ -16,6 +16,8 @@ import pytest
 from spanledger_ingest.traffic import Ledger, build_world, generate, truth
 
 SPANLEDGER = Path(sys.executable).with_name("spanledger")
+CHECKS = 16
+"""In periods in which nothing can be known to be unusual; one more in longer ones."""
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
@@ -81,8 +83,8 @@ def test_live_calls_are_in_the_books_of_the_provider(shown: dict[str, Any]) -> N
 
 def test_live_calls_say_for_whom_and_how_they_ended(shown: dict[str, Any]) -> None:
     calls = shown["live_calls"]
-    assert {call["tenant_id"] for call in calls} == {"bakery", "bookshop", "florist", "garage"}
-    assert {call["service_name"] for call in calls} == {"corner-shops"}
+    assert {call["tenant_id"] for call in calls} == {"bakery", "bookshop", "florist", "garage", "tea-house", "kiosk"}
+    assert {call["service_name"] for call in calls} == {"corner-shops", "helpdesk", "kiosk"}
     bakery = [call for call in calls if call["tenant_id"] == "bakery"]
     assert {(call["user_id"], call["session_id"], call["prompt_version"]) for call in bakery} == {
         ("u-ada", "s-1", "v3")
@@ -107,16 +109,41 @@ def test_live_costs_are_the_list_prices(shown: dict[str, Any]) -> None:
 
 
 def test_every_check_holds(shown: dict[str, Any]) -> None:
-    assert len(shown["checks"]) == 7
-    assert all(check["holds"] for check in shown["checks"])
+    assert len(shown["checks"]) == CHECKS
+    assert [check["claim"] for check in shown["checks"] if not check["holds"]] == []
+
+
+def test_a_budget_is_told_as_it_is_used_up(shown: dict[str, Any]) -> None:
+    spent = sum(money(call["cost_usd"]) for call in shown["live_calls"])
+    (budget,) = [row for row in shown["budgets"] if row["name"] == "live-calls"]
+    assert money(budget["spent_usd"]) == spent > money(budget["limit_usd"])
+    events = [row for row in shown["budget_events"] if row["budget"] == "live-calls"]
+    assert [row["threshold"] for row in events] == [0.5, 0.8, 1.0]
+
+
+def test_messages_are_signed_and_say_what_happened(shown: dict[str, Any]) -> None:
+    messages = shown["messages"]
+    assert all(message["verified"] for message in messages)
+    told = [(message["body"]["type"], message["body"]["data"]["rule"]) for message in messages]
+    assert told.index(("alert.firing", "error_burst")) < told.index(("alert.resolved", "error_burst"))
+    assert {("alert.firing", rule) for rule in ("budget:live-calls", "pii_leak", "prompt_injection")} <= set(told)
+
+
+def test_planted_faults_of_answers_are_found_and_explained_and_nothing_else(shown: dict[str, Any]) -> None:
+    bad = {one["question"]: one for one in shown["answers"] if one["failing"]}
+    assert len(bad) == 3
+    assert len(shown["answers"]) == 7
+    assert all(score["explanation"] for one in bad.values() for score in one["failing"])
+    said = json.dumps([score for one in bad.values() for score in one["failing"]])
+    assert "martha.lindgren@bremen-parcels.com" in said
 
 
 def test_people_get_tables() -> None:
     done = demo("--days", "1", "--calls-per-day", "200")
     assert done.returncode == 0, done.stderr + done.stdout
-    headlines = ("What happened", "What it cost, for whom", "On which models", "The live calls", "Where to look next")
+    headlines = ("What happened", "What it cost, for whom", "On which models", "Budgets", "Checked against the truth")
     assert [line.strip() for line in done.stdout.splitlines() if line.strip() in headlines] == list(headlines)
-    assert done.stdout.count("\n  ok      ") == 7
+    assert done.stdout.count("\n  ok      ") == CHECKS
 
 
 def test_it_stays_up_when_asked_to(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ class Answer:
         return (word + " " for word in self.text.split())
 
 
-def answer(model: str, body: Json, script: Script, cached: TokenCounts) -> Answer:
+def answer(
+    model: str, body: Json, script: Script, cached: TokenCounts, answers: Mapping[str, str] | None = None
+) -> Answer:
     """Decide on an answer.
 
     Args:
@@ -110,10 +112,12 @@ def answer(model: str, body: Json, script: Script, cached: TokenCounts) -> Answe
         body: The request.
         script: Overrides.
         cached: Cache reads and writes that the provider's own cache found for this request.
+        answers: What to say to a question, if the last message asks it; anything else gets the same answer.
     """
     tool = _tool(body)
+    text = _text(body, answers or {})
     limit = body.get("max_tokens") or body.get("max_completion_tokens") or body.get("max_output_tokens")
-    usage = _usage(body, script, cached, with_tool=tool is not None)
+    usage = _usage(body, script, cached, said=_TOOL_TOKENS if tool else _tokens(text))
     finish: Finish = "tool_call" if tool else "stop"
     if isinstance(limit, int) and usage.output >= limit and script.output is None:
         usage, finish = usage._replace(output=limit), "length"
@@ -124,7 +128,7 @@ def answer(model: str, body: Json, script: Script, cached: TokenCounts) -> Answe
         model=_SNAPSHOTS.get(model, model),
         usage=usage,
         finish=finish,
-        text="" if tool or finish == "content_filter" else TEXT,
+        text="" if tool or finish == "content_filter" else text,
         tool=tool,
     )
 
@@ -140,12 +144,22 @@ def word_count(value: Any) -> int:
     return 0
 
 
-def _usage(body: Json, script: Script, cached: TokenCounts, *, with_tool: bool) -> TokenCounts:
-    said = word_count(body.get("messages", body.get("input", []))) + word_count(body.get("system", ""))
-    said += word_count(body.get("instructions", "")) + 4 + _TOOL_DEFINITION_TOKENS * len(body.get("tools", ()))
+def _text(body: Json, answers: Mapping[str, str]) -> str:
+    turns = body.get("messages", body.get("input"))
+    asked = json.dumps(turns[-1] if isinstance(turns, list) and turns else turns)
+    return next((text for question, text in answers.items() if question in asked), TEXT)
+
+
+def _tokens(text: str) -> int:
+    return _TEXT_TOKENS if text == TEXT else word_count(text)
+
+
+def _usage(body: Json, script: Script, cached: TokenCounts, *, said: int) -> TokenCounts:
+    asked = word_count(body.get("messages", body.get("input", []))) + word_count(body.get("system", ""))
+    asked += word_count(body.get("instructions", "")) + 4 + _TOOL_DEFINITION_TOKENS * len(body.get("tools", ()))
     return TokenCounts(
-        input=said if script.input is None else script.input,
-        output=(_TOOL_TOKENS if with_tool else _TEXT_TOKENS) if script.output is None else script.output,
+        input=asked if script.input is None else script.input,
+        output=said if script.output is None else script.output,
         cache_read=script.cache_read or cached.cache_read,
         cache_write=script.cache_write or cached.cache_write,
         cache_write_1h=script.cache_write_1h or cached.cache_write_1h,

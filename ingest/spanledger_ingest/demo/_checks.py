@@ -143,6 +143,6 @@ def _unpriced(served: Sequence[ServedRequest], calls: Sequence[Row]) -> Check:
     costless = sum(call["cost_usd"] is None for call in calls)
     claim = (
         f"unknown stays unknown: {unlisted} call of an unlisted model, {untold} abandoned stream "
-        f"and {refused} refused call have no cost"
+        f"and {refused} refused calls have no cost"
     )
     return Check(claim, have == want and costless == sum(want.values()), f"stored are {have}, {costless} without cost")

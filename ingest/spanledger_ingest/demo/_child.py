@@ -1,49 +1,99 @@
-"""Runs the demo's application as what it is: another process, which knows nothing of the service but its address."""
+"""Runs the demo's applications as what they are: other processes, which know nothing of the service but its address."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from spanledger_ingest.demo._errors import DemoError
 from spanledger_ingest.demo.fake_provider import FakeProvider
 
-SERVICE_NAME = "corner-shops"
-_SCRIPT = Path(__file__).with_name("application.py")
 _TIMEOUT_S = 45
 
 
-def run_application(endpoint: str, provider: FakeProvider, spool: Path) -> None:
-    """Run the application to its end.
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One of the scripts beside this module."""
 
-    Its environment holds what is written here and nothing else, so that proxies, keys and OTEL_* settings of the user
-    neither reach the demo nor are reached by it.
+    script: str
+    service: str
+    capture: str = "none"
+    """What of prompts and answers it lets out."""
 
-    Args:
+
+SHOPS: Final = Application("application.py", "corner-shops")
+HELPDESK: Final = Application("helpdesk.py", "helpdesk", capture="full")
+KIOSK: Final = Application("kiosk.py", "kiosk")
+APPLICATIONS: Final = (SHOPS, HELPDESK, KIOSK)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What applications find around them.
+
+    Attributes:
         endpoint: Address of the service.
         provider: Stands in for both providers.
-        spool: Where the application keeps spans while the service is away.
-
-    Raises:
-        DemoError: If it fails; the message ends with what it said.
+        spool: Where applications keep spans while the service is away.
     """
-    environment = {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "SPANLEDGER_ENDPOINT": endpoint,
-        "SPANLEDGER_SPOOL_DIR": str(spool),
-        "OTEL_SERVICE_NAME": SERVICE_NAME,
-        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
-        "OPENAI_BASE_URL": provider.openai_url,
-        "OPENAI_API_KEY": "not-a-secret",
-        "ANTHROPIC_BASE_URL": provider.anthropic_url,
-        "ANTHROPIC_API_KEY": "not-a-secret",
-    }
-    command = [sys.executable, "-P", str(_SCRIPT)]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own script
-            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+
+    endpoint: str
+    provider: FakeProvider
+    spool: Path
+
+    def run(self, application: Application) -> None:
+        """Run an application to its end.
+
+        Raises:
+            DemoError: If it fails; the message ends with what it said.
+        """
+        with self.running(application):
+            pass
+
+    @contextmanager
+    def running(self, application: Application) -> Iterator[None]:
+        """Let an application run meanwhile, then close its standard input and wait for its end.
+
+        Raises:
+            DemoError: If it fails; the message ends with what it said.
+        """
+        child = subprocess.Popen(  # noqa: S603 - our own scripts
+            [sys.executable, "-P", str(Path(__file__).with_name(application.script))],
+            env=self._environment(application),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise DemoError(f"the application did not end within {_TIMEOUT_S} s") from error
-    if done.returncode != 0:
-        raise DemoError(f"the application failed:\n{done.stderr[-2000:]}")
+        try:
+            yield
+            _, said = child.communicate(timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise DemoError(f"the application {application.service} did not end within {_TIMEOUT_S} s") from error
+        finally:
+            child.kill()
+            child.communicate()
+        if child.returncode != 0:
+            raise DemoError(f"the application {application.service} failed:\n{said[-2000:]}")
+
+    def _environment(self, application: Application) -> dict[str, str]:
+        """Return an environment with what is written here and nothing else.
+
+        So proxies, keys and OTEL_* settings of the user neither reach the demo nor are reached by it.
+        """
+        return {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "SPANLEDGER_ENDPOINT": self.endpoint,
+            "SPANLEDGER_SPOOL_DIR": str(self.spool),
+            "SPANLEDGER_CAPTURE_CONTENT": application.capture,
+            "OTEL_SERVICE_NAME": application.service,
+            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
+            "OPENAI_BASE_URL": self.provider.openai_url,
+            "OPENAI_API_KEY": "not-a-secret",
+            "ANTHROPIC_BASE_URL": self.provider.anthropic_url,
+            "ANTHROPIC_API_KEY": "not-a-secret",
+        }

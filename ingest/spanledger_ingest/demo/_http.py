@@ -56,6 +56,18 @@ class Client:
         rows: list[dict[str, Any]] = json.loads(answer)["items"]
         return rows
 
+    def metric(self, name: str) -> float:
+        """Return a number of ``/metrics`` that has no labels.
+
+        Raises:
+            DemoError: If there is none of that name.
+        """
+        _, answer = self._send("GET", "/metrics")
+        for line in answer.decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        raise DemoError(f"/metrics has no {name}")
+
     def _send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         try:
             try:

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from spanledger_ingest.demo._checks import Check, exact
-from spanledger_ingest.demo._run import Outcome, Row
+from spanledger_ingest.demo._child import APPLICATIONS, SHOPS
+from spanledger_ingest.demo._outcome import Outcome, Row
+from spanledger_ingest.demo._report_found import anomalies, answers, bodies, budgets, hidden, messages
 
 _MOST_TENANTS = 12
 
@@ -31,8 +33,20 @@ def report(outcome: Outcome, url: str, place: str) -> Group:
         _usage("tenant", outcome.tenants, _MOST_TENANTS),
         _headline("On which models"),
         _usage("model", outcome.models, _MOST_TENANTS),
-        _headline("The live calls"),
-        _calls(outcome.live),
+        _headline("The live calls of the shops"),
+        _calls(outcome.live_of(SHOPS.service)),
+        _headline("What changed, found by the service"),
+        anomalies(outcome.found),
+        _headline("What the generator had hidden"),
+        *(_paragraph(hidden(incident)) for incident in outcome.truth["incidents"]),
+        _headline("How good the helpdesk's answers are"),
+        answers(outcome.verdicts),
+        _headline("Budgets"),
+        budgets(outcome.budgets),
+        _headline("What was told, to a webhook on this machine"),
+        messages(outcome.messages),
+        _headline("Three of the bodies"),
+        bodies(outcome.messages),
         _headline("Checked against the truth"),
         *map(_verdict, outcome.checks),
     ]
@@ -78,6 +92,17 @@ def as_json(outcome: Outcome, url: str) -> str:
         "usage": {"by_tenant": outcome.tenants, "by_model": outcome.models},
         "live_calls": outcome.live,
         "provider_books": billed,
+        "anomalies": [
+            {**one.anomaly, "incident": one.incident and one.incident["id"], "agrees": one.names_culprit}
+            for one in outcome.found
+        ],
+        "answers": [
+            {"question": one.question, "answer": one.answer, "failing": one.failing, "is_right": one.is_right}
+            for one in outcome.verdicts
+        ],
+        "budgets": outcome.budgets,
+        "budget_events": outcome.budget_events,
+        "messages": [dataclasses.asdict(message) for message in outcome.messages],
         "checks": [dataclasses.asdict(check) for check in outcome.checks],
         "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
     }
@@ -104,28 +129,17 @@ def _story(outcome: Outcome, url: str, place: str) -> list[str]:
             f"all stored {seconds['stored']:.1f} s after the start."
         ),
     ]
-    lines += [_incident(incident) for incident in truth["incidents"]]
-    lines.append(
-        f"Then an application made {len(outcome.live)} calls through the real OpenAI and Anthropic SDKs, instrumented "
-        "by `import spanledger.auto` alone: plain, streamed, async, with a tool, refused and retried, on a model that "
-        "nobody lists, and a stream left half way."
-    )
-    return lines
-
-
-def _incident(incident: Row) -> str:
-    """Say what was hidden in the traffic, and what it cost."""
-    impact, factor = exact(incident["expected_impact_usd"]), incident["factor"]
-    where = ", ".join(str(value) for value in incident["scope"].values())
-    cause = incident["root_cause"]
-    what = {
-        "prompt_growth": f"the prompt of {where} grew {factor:g} times as long",
-        "dearer_model_behind_alias": f"{where} was answered by {cause.get('response_model')}, which is dearer",
-        "provider_fails": f"{factor:.0%} more calls to {where} failed",
-        "max_tokens_lowered": f"max_tokens of {where} was lowered to {cause.get('max_tokens')}; answers were cut off",
-    }.get(incident["cause"], f"{incident['kind'].replace('_', ' ')} of {where}")
-    money = f"{abs(impact):,.2f} USD {'more' if impact >= 0 else 'less'} than without it"
-    return f"Hidden in them: {incident['onset'][5:16].replace('T', ' ')} UTC, {what}: {money}."
+    shops, helpdesk, kiosk = (len(outcome.live_of(application.service)) for application in APPLICATIONS)
+    return [
+        *lines,
+        (
+            "Then three applications used the real OpenAI and Anthropic SDKs, and nothing more than "
+            "`import spanledger.auto`. "
+            f"Shops made {shops} calls: plain, streamed, async, with a tool, refused and retried, on a model "
+            f"that nobody lists, and a stream left half way. A helpdesk answered {helpdesk} questions from its "
+            f"passages. A kiosk kept asking, {kiosk} times, while the provider was out for some seconds."
+        ),
+    ]
 
 
 def _usage(dimension: str, rows: Sequence[Row], most: int) -> Table:

@@ -1,24 +1,33 @@
 """The demo from start to end, without a word printed: `cli` shows what it returns."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from spanledger_ingest.demo._checks import Check, attempts, backfill_checks, live_checks
-from spanledger_ingest.demo._child import SERVICE_NAME, run_application
+from spanledger_ingest.demo._checks import attempts
+from spanledger_ingest.demo._child import HELPDESK, KIOSK, SHOPS, Surroundings
+from spanledger_ingest.demo._config import LIVE_BUDGET
+from spanledger_ingest.demo._helpdesk_plan import ANSWERS
 from spanledger_ingest.demo._http import Client, wait_for
-from spanledger_ingest.demo.fake_provider import FakeProvider, ServedRequest
+from spanledger_ingest.demo._outcome import Outcome, Row
+from spanledger_ingest.demo._read import Reader
+from spanledger_ingest.demo._webhooks import Received, WebhookReceiver
+from spanledger_ingest.demo.fake_provider import FakeProvider
 from spanledger_ingest.traffic import Ledger, World, build_world, generate, truth
 
-Row = dict[str, Any]
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0..1."""
 
-_LIMIT = 1000
-_CHUNK_S = 0.005
-_STORE_TIMEOUT_S = 40.0
+_CHUNK_S: Final = 0.005
+_TIMEOUT_S: Final = 60.0
+"""What has not come about then fails a check."""
+_UNAVAILABLE: Final = 503
+_QUIET_CALLS: Final = 20
+_UNJUDGED_S: Final = 300
+"""The detector itself waits some minutes for late calls; the last of the back-fill is judged after the demo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,89 +40,113 @@ class Plan:
     calls_per_day: int = 3000
 
 
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What happened, and what the service says of it."""
-
-    truth: Row
-    tenants: list[Row] = field(default_factory=list)
-    models: list[Row] = field(default_factory=list)
-    pairs: list[Row] = field(default_factory=list)
-    """By tenant and model."""
-    live: list[Row] = field(default_factory=list)
-    """Stored calls of the application, oldest first."""
-    served: list[ServedRequest] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    """When each part was over, counted from the start."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether every check holds."""
-        return all(check.holds for check in self.checks)
-
-
-def run_demo(plan: Plan, url: str, spool: Path, progress: Progress) -> Outcome:
-    """Back-fill a service, let the application make its calls, and compare what was stored with the truth.
+def run_demo(plan: Plan, url: str, spool: Path, receiver: WebhookReceiver, progress: Progress) -> Outcome:
+    """Back-fill a service, let applications make their calls, and compare what was stored with the truth.
 
     Args:
         plan: How much traffic.
         url: A running service with an empty store.
-        spool: Folder for the application's spool.
+        spool: Folder for the applications' spools.
+        receiver: Gets the service's messages.
         progress: Told how far it is.
 
     Raises:
-        DemoError: If the service refuses spans or stops answering, or the application fails.
+        DemoError: If the service refuses spans or stops answering, or an application fails.
     """
-    started = time.monotonic()
-    seconds: dict[str, float] = {}
     world = build_world(
         plan.seed, end_ns=time.time_ns(), days=plan.days, tenants=plan.tenants, calls_per_day=plan.calls_per_day
     )
-    with Client(url) as client:
-        outcome = Outcome(truth=_backfill(client, world, progress), seconds=seconds)
-        seconds["sent"] = time.monotonic() - started
-        outcome.served = _live(url, spool, progress)
-        seconds["called"] = time.monotonic() - started
-        _collect(client, outcome, progress)
-        seconds["stored"] = time.monotonic() - started
-    outcome.checks = [
-        *backfill_checks(outcome.truth, outcome.pairs),
-        *live_checks(outcome.served, outcome.live),
-    ]
+    with Client(url) as client, FakeProvider(chunk_s=_CHUNK_S, answers=ANSWERS) as provider:
+        demo = _Demo(client, Surroundings(url, provider, spool), receiver, progress)
+        outcome = demo.run(world)
+    outcome.check()
     return outcome
 
 
-def _backfill(client: Client, world: World, progress: Progress) -> Row:
-    ledger = Ledger()
-    for done, hour in enumerate(generate(world), start=1):
-        for body in hour.bodies:
-            client.post_traces(body)
-        ledger.merge(hour.ledger)
-        progress("sending back-fill", done / len(world.hours))
-    return truth(world, ledger)
+class _Demo:
+    def __init__(
+        self, client: Client, surroundings: Surroundings, receiver: WebhookReceiver, progress: Progress
+    ) -> None:
+        self._client = client
+        self._read = Reader(client)
+        self._surroundings = surroundings
+        self._provider = surroundings.provider
+        self._receiver = receiver
+        self._progress = progress
+        self._seconds: dict[str, float] = {}
+        self._began = time.monotonic()
 
+    def run(self, world: World) -> Outcome:
+        with self._part("sent", "sending back-fill"):
+            outcome = Outcome(truth=self._backfill(world), seconds=self._seconds)
+        with self._part("called", "live calls"):
+            self._surroundings.run(SHOPS)
+            self._surroundings.run(HELPDESK)
+        with self._part("stored", "storing"):
+            self._store(outcome)
+        with self._part("alerted", "an outage"):
+            self._outage()
+        with self._part("judged", "judging"):
+            self._store(outcome)
+            self._judge(outcome)
+        return outcome
 
-def _live(url: str, spool: Path, progress: Progress) -> list[ServedRequest]:
-    progress("live calls", 0)
-    with FakeProvider(chunk_s=_CHUNK_S) as provider:
-        run_application(url, provider, spool)
-    progress("live calls", 1)
-    return provider.requests
+    @contextmanager
+    def _part(self, name: str, what: str) -> Iterator[None]:
+        self._progress(what, 0)
+        yield
+        self._progress(what, 1)
+        self._seconds[name] = time.monotonic() - self._began
 
+    def _backfill(self, world: World) -> Row:
+        ledger = Ledger()
+        for done, hour in enumerate(generate(world), start=1):
+            for body in hour.bodies:
+                self._client.post_traces(body)
+            ledger.merge(hour.ledger)
+            self._progress("sending back-fill", done / len(world.hours))
+        return truth(world, ledger)
 
-def _collect(client: Client, outcome: Outcome, progress: Progress) -> None:
-    """Wait until everything is stored, then read it back; what is missing in the end fails a check."""
-    live = attempts(outcome.served)
-    due = outcome.truth["totals"]["calls"] + live
+    def _store(self, outcome: Outcome) -> None:
+        """Wait until everything that was sent so far is stored; what is missing in the end fails a check."""
+        due = outcome.truth["totals"]["calls"] + attempts(self._provider.requests)
 
-    def stored(rows: list[Row]) -> bool:
-        calls: int = sum(row["calls"] for row in rows)
-        progress("storing", min(calls / due, 1))
-        return bool(calls >= due)
+        def stored(rows: list[Row]) -> bool:
+            calls: int = sum(row["calls"] for row in rows)
+            self._progress("storing", min(calls / due, 1))
+            return bool(calls >= due)
 
-    outcome.tenants = wait_for(lambda: client.items("usage", by="tenant", limit=_LIMIT), stored, _STORE_TIMEOUT_S)
-    outcome.models = client.items("usage", by="model", limit=_LIMIT)
-    outcome.pairs = client.items("usage", by="tenant,model", limit=_LIMIT)
-    calls = client.items("calls", service=SERVICE_NAME, billable="true", limit=_LIMIT)
-    outcome.live = sorted(calls, key=lambda call: call["time"])
+        outcome.tenants = wait_for(lambda: self._read.usage("tenant"), stored, _TIMEOUT_S)
+
+    def _outage(self) -> None:
+        """Let the provider fail until somebody is told, then let it recover until that is told."""
+        with self._surroundings.running(KIOSK):
+            calls = attempts(self._provider.requests) + _QUIET_CALLS
+            wait_for(lambda: attempts(self._provider.requests), lambda made: made >= calls, _TIMEOUT_S)
+            self._provider.outage = _UNAVAILABLE
+            self._await_message("error_burst", "firing", service=KIOSK.service)
+            self._provider.outage = None
+            self._progress("an outage", 0.5)
+            self._await_message("error_burst", "resolved", service=KIOSK.service)
+
+    def _judge(self, outcome: Outcome) -> None:
+        """Wait for the detector, the scores and the ledger of budgets, and read what they came to."""
+        read, end = self._read, time.time() - _UNJUDGED_S
+        outcome.served = self._provider.requests
+        outcome.live = read.live_calls()
+        outcome.models, outcome.pairs = read.usage("model"), read.usage("tenant,model")
+        wait_for(read.judged_until, lambda until: until >= end, _TIMEOUT_S)
+        outcome.verdicts = wait_for(
+            lambda: read.verdicts(outcome.served), lambda all_: all(one.judged for one in all_), _TIMEOUT_S
+        )
+        wait_for(read.counted_live, lambda calls: calls >= len(outcome.live), _TIMEOUT_S)
+        self._await_message(f"budget:{LIVE_BUDGET}", "firing", threshold="100")
+        outcome.found = read.findings(outcome.truth)
+        outcome.budgets, outcome.budget_events = read.budgets(), read.budget_events()
+        outcome.messages = self._receiver.received
+
+    def _await_message(self, rule: str, kind: str, **labels: str) -> None:
+        def is_it(message: Received) -> bool:
+            return message.is_about(rule, kind, **labels)
+
+        self._receiver.wait_for(is_it, _TIMEOUT_S)

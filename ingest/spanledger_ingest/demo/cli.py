@@ -4,19 +4,23 @@ import argparse
 import json
 import signal
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_bytes
 from tempfile import TemporaryDirectory
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from spanledger_ingest.demo._config import demo_settings
 from spanledger_ingest.demo._errors import DemoError
+from spanledger_ingest.demo._outcome import Outcome
 from spanledger_ingest.demo._report import as_json, console, next_steps, report
-from spanledger_ingest.demo._run import Outcome, Plan, run_demo
+from spanledger_ingest.demo._run import Plan, run_demo
+from spanledger_ingest.demo._webhooks import WebhookReceiver
 from spanledger_ingest.service import Service, build_service
-from spanledger_ingest.settings import ServerConfig, Settings, StoreConfig
 from spanledger_ingest.traffic.cli import number_between
 
 
@@ -45,11 +49,16 @@ def run(args: argparse.Namespace) -> int:
     # A polite kill ends the demo as Ctrl-C does: the service stops and the temporary folders go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(seed=args.seed, days=args.days, calls_per_day=args.calls_per_day)
-    with _data_folder(args.data) as data, TemporaryDirectory(prefix="spanledger-spool-") as spool:
-        service = build_service(Settings(server=ServerConfig(port=0, grpc_port=0), store=StoreConfig(data=data)))
+    secret = f"whsec_{b64encode(token_bytes(32)).decode()}"
+    with (
+        _data_folder(args.data) as data,
+        TemporaryDirectory(prefix="spanledger-spool-") as spool,
+        WebhookReceiver(secret) as receiver,
+    ):
+        service = build_service(demo_settings(data, secret=secret, webhooks=receiver.url, port=receiver.port))
         service.start()
         try:
-            outcome = _shown(plan, service, Path(spool))
+            outcome = _shown(plan, service, Path(spool), receiver)
             if args.data is not None:
                 (data / "truth.json").write_text(json.dumps(outcome.truth, indent=2) + "\n")
             _say(args, outcome, service)
@@ -77,7 +86,7 @@ def _data_folder(chosen: Path | None) -> Iterator[Path]:
     yield chosen
 
 
-def _shown(plan: Plan, service: Service, spool: Path) -> Outcome:
+def _shown(plan: Plan, service: Service, spool: Path, receiver: WebhookReceiver) -> Outcome:
     """Run the demo under a progress bar, if somebody is watching."""
     watched = console(stderr=True)
     columns = TextColumn("{task.description:18}"), BarColumn()
@@ -89,7 +98,7 @@ def _shown(plan: Plan, service: Service, spool: Path) -> Outcome:
                 tasks[what] = bars.add_task(what, total=1.0)
             bars.update(tasks[what], completed=share)
 
-        return run_demo(plan, service.http_url, spool, progress)
+        return run_demo(plan, service.http_url, spool, receiver, progress)
 
 
 def _say(args: argparse.Namespace, outcome: Outcome, service: Service) -> None:

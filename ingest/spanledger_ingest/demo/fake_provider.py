@@ -12,7 +12,7 @@ refused once and then served, ``input=2048 cache_read=1920 output=17`` sets the 
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from secrets import token_hex
@@ -51,9 +51,17 @@ class ServedRequest:
 class FakeProvider:
     """A fake provider on a free loopback port. Use as a context manager, or `start` and `stop` it."""
 
-    def __init__(self, *, chunk_s: float = 0.0) -> None:
-        """Prepare; ``chunk_s`` is the pause before each chunk of a stream, and before a plain answer."""
+    def __init__(self, *, chunk_s: float = 0.0, answers: Mapping[str, str] | None = None) -> None:
+        """Prepare.
+
+        Args:
+            chunk_s: The pause before each chunk of a stream, and before a plain answer.
+            answers: What to say to a question, wherever it stands in the last message.
+        """
         self.chunk_s = chunk_s
+        self.answers = dict(answers or {})
+        self.outage: int | None = None
+        """While set, every request is refused with this HTTP status."""
         self.cache = PromptCache()
         self._requests: list[ServedRequest] = []
         self._lock = Lock()
@@ -154,8 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(400, {}, {"error": {"message": str(error), "type": "invalid_request_error"}})
             return
         attempt = int(self.headers.get("x-stainless-retry-count", 0))
-        if seen.status == 200 and script.fails(attempt):
-            seen.status = script.status or 500
+        outage = self.server.provider.outage
+        if seen.status == 200 and (outage is not None or script.fails(attempt)):
+            seen.status = outage or script.status or 500
         if seen.status != 200:
             self._refuse(seen, script)
             return
@@ -190,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, seen: ServedRequest, script: Script) -> None:
         provider = self.server.provider
-        decided = answer(seen.model, seen.body, script, provider.cache.look_up(seen.body))
+        decided = answer(seen.model, seen.body, script, provider.cache.look_up(seen.body), provider.answers)
         seen.model, seen.usage = decided.model, decided.usage
         pause = provider.chunk_s if script.chunk_ms is None else script.chunk_ms / 1000
         if seen.provider == "anthropic":
