@@ -2,7 +2,7 @@
 
 from spanledger_alerts.engine._engine import AlertEngine, Policy
 from spanledger_alerts.engine._inhibitions import DEFAULT_INHIBITIONS, build_inhibitions
-from spanledger_alerts.engine._mutes import Inhibition, Kind, Mute, Mutes
+from spanledger_alerts.engine._mutes import Inhibition, Kind, Mute, Mutes, muting
 from spanledger_alerts.engine._routes import Route, Routes, Target, build_routes, read_matchers
 from spanledger_alerts.engine._states import OPEN, State, Tracked, advance, label_set
 
@@ -24,5 +24,6 @@ __all__ = [
     "build_inhibitions",
     "build_routes",
     "label_set",
+    "muting",
     "read_matchers",
 ]

@@ -106,9 +106,12 @@ class Book:
         )
         return [_group(row) for row in rows]
 
-    def due(self, now: int) -> list[Group]:
+    def due(self, now: int, limit: int) -> list[Group]:
         """Return the groups that are to be looked at, and those whose times lie ahead of a clock that was set back."""
-        rows = self._execute(f"SELECT {_GROUP} FROM alert_groups WHERE due <= ? OR sent > ?", (now, now))  # noqa: S608 - constants
+        rows = self._execute(
+            f"SELECT {_GROUP} FROM alert_groups WHERE due <= ? OR sent > ? LIMIT ?",  # noqa: S608 - constants
+            (now, now, limit),
+        )
         return [_group(row) for row in rows]
 
     def save_group(self, group: Group) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -33,10 +33,9 @@ class Mute:
     """Why; of a planned change, what it is."""
     created: int
 
-    def covers(self, alert: Tracked) -> bool:
-        """Tell whether it concerns an alert."""
-        mine = self.owner is None or self.owner == alert.finding.owner
-        return mine and match_all(self.matchers, alert.matched())
+    def covers(self, owner: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether it concerns an alert of an owner with these labels."""
+        return (self.owner is None or self.owner == owner) and match_all(self.matchers, labels)
 
 
 class Mutes:
@@ -147,40 +146,59 @@ def _mute(row: tuple[Any, ...]) -> Mute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inhibition:
-    """While an alert fires that matches ``source``, those that match ``target`` are not told, if ``equal`` agree."""
+    """While an alert fires that matches ``source``, those that match ``target`` are not told, if ``equal`` agree.
+
+    No owner's alert mutes another owner's. What matches both sides is not muted by what also does.
+    """
 
     source: tuple[Matcher, ...]
     target: tuple[Matcher, ...]
     equal: tuple[str, ...] = ()
 
-    def mutes(self, source: Tracked, target: Tracked) -> bool:
-        """Tell whether one alert mutes another.
 
-        No owner's alert mutes another owner's. What matches both sides is not muted by what also does.
-        """
-        if source.id == target.id or source.finding.owner not in ("", target.finding.owner):
+class _Sources:
+    """The sources of an inhibition that fire, found by what a target must have in common with them.
+
+    A target that matches the source, too, is muted only by a source that does not match the target: never by itself.
+    """
+
+    def __init__(self, inhibition: Inhibition) -> None:
+        self._of = inhibition
+        self._all: set[tuple[str, ...]] = set()
+        self._only_sources: set[tuple[str, ...]] = set()
+
+    def add(self, owner: str, labels: Mapping[str, str]) -> None:
+        if match_all(self._of.source, labels):
+            place = self._place(owner, labels)
+            self._all.add(place)
+            if not match_all(self._of.target, labels):
+                self._only_sources.add(place)
+
+    def mute(self, owner: str, labels: Mapping[str, str]) -> bool:
+        if not self._all or not match_all(self._of.target, labels):
             return False
-        mine, other = target.matched(), source.matched()
-        if not match_all(self.target, mine) or not match_all(self.source, other):
-            return False
-        if match_all(self.source, mine) and match_all(self.target, other):
-            return False
-        return all(mine.get(name, "") == other.get(name, "") for name in self.equal)
+        sources = self._only_sources if match_all(self._of.source, labels) else self._all
+        return self._place(owner, labels) in sources or self._place("", labels) in sources
+
+    def _place(self, owner: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return owner, *(labels.get(name, "") for name in self._of.equal)
 
 
 def muting(
-    inhibitions: Sequence[Inhibition], mutes: Iterable[Mute], firing: Sequence[Tracked]
+    inhibitions: Sequence[Inhibition], mutes: Iterable[Mute], firing: Iterable[Tracked]
 ) -> Callable[[Tracked], bool]:
-    """Return what tells whether an alert is not to be told now."""
+    """Return what tells whether an alert is not to be told now; thousands may fire, and be asked about."""
     active = list(mutes)
-    sources = [
-        (inhibition, [alert for alert in firing if match_all(inhibition.source, alert.matched())])
-        for inhibition in inhibitions
-    ]
+    sources = [_Sources(inhibition) for inhibition in inhibitions]
+    for alert in firing if sources else ():
+        labels = alert.matched()
+        for one in sources:
+            one.add(alert.finding.owner, labels)
 
     def muted(alert: Tracked) -> bool:
-        if any(mute.covers(alert) for mute in active):
+        labels = alert.matched()
+        if any(mute.covers(alert.finding.owner, labels) for mute in active):
             return True
-        return any(inhibition.mutes(source, alert) for inhibition, found in sources for source in found)
+        return any(one.mute(alert.finding.owner, labels) for one in sources)
 
     return muted

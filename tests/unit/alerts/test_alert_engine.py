@@ -1,6 +1,6 @@
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanledger_alerts.alert_tables import TABLES
-from spanledger_alerts.engine import AlertEngine, Inhibition, Policy, Route, Routes, build_routes
+from spanledger_alerts.engine import AlertEngine, Inhibition, Policy, Route, Routes, Tracked, build_routes, muting
 from spanledger_alerts.errors import MatcherError, RuleError
-from spanledger_alerts.matchers import parse_all
+from spanledger_alerts.matchers import Matcher, match_all, parse_all
 from spanledger_alerts.records import Finding, Notification, Severity
 from spanledger_alerts.rules import AT_ONCE, DAY, HOUR, MINUTE, SECOND, EventRule, Grouping, Rule
 
@@ -435,6 +435,56 @@ def test_what_is_source_and_target_is_not_muted_by_its_like() -> None:
     rig.found(rig.finding(rule="a"), rule="a")
     rig.found(rig.finding(rule="b"), rule="b")
     assert len(rig.wait(MINUTE)) == 2
+
+
+def test_what_thousands_of_alerts_cost_grows_with_their_number_not_its_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    inhibitions = [OUTAGE, Inhibition(source=parse_all(["rule=~b.*"]), target=parse_all(["threshold=50"]))]
+    rig = Rig(inhibitions=inhibitions)
+    alerts, asked = 600, 0
+    rig.engine.observe(
+        rig.finding(rule="budget", labels={"tenant": f"t{number}"}, once=True) for number in range(alerts)
+    )
+    matches = Matcher.matches
+
+    def counted(matcher: Matcher, labels: Mapping[str, str]) -> bool:
+        nonlocal asked
+        asked += 1
+        return matches(matcher, labels)
+
+    monkeypatch.setattr(Matcher, "matches", counted)
+    assert sum(len(message.alerts) for message in rig.wait(MINUTE, step=MINUTE)) == alerts
+    assert asked < 20 * alerts
+
+
+LABELS = st.fixed_dictionaries({"a": st.sampled_from("xy"), "b": st.sampled_from("xy"), "c": st.sampled_from("xy")})
+SIDE = st.sampled_from(["a=x", "b=x", "b!=x", "a=~x|y", "c=x", "rule=r"])
+
+
+@given(
+    alerts=st.lists(st.tuples(st.sampled_from(["", "acme", "globex"]), LABELS), max_size=5),
+    sides=st.tuples(SIDE, SIDE, st.sampled_from([(), ("c",), ("b", "c")])),
+)
+def test_inhibition_is_what_a_comparison_of_each_pair_says(
+    alerts: list[tuple[str, dict[str, str]]], sides: tuple[str, str, tuple[str, ...]]
+) -> None:
+    source, target, equal = parse_all([sides[0]]), parse_all([sides[1]]), sides[2]
+    rig = Rig(Rule(name="r"))
+    rig.found(*(rig.finding(owner=owner, labels=labels) for owner, labels in alerts))
+    found = rig.engine.page(owner=None, states=["firing"])
+
+    def mutes(one: Tracked, other: Tracked) -> bool:
+        mine, its = one.matched(), other.matched()
+        return (
+            one.id != other.id
+            and one.finding.owner in ("", other.finding.owner)
+            and match_all(source, mine)
+            and match_all(target, its)
+            and not (match_all(source, its) and match_all(target, mine))
+            and all(mine[name] == its[name] for name in equal)
+        )
+
+    muted = muting([Inhibition(source=source, target=target, equal=equal)], [], found)
+    assert [muted(other) for other in found] == [any(mutes(one, other) for one in found) for other in found]
 
 
 def test_flapping_a_hundred_times_a_minute_is_told_once_per_interval() -> None:
