@@ -147,6 +147,7 @@ _TABLES: Final = (
         question="Whose calls of which model cost how much?",
         sql=_spending(f"{sql.shown('tenant_id')} AS tenant, {sql.shown('model')} AS model"),
         viz="table",
+        width=24,
         unit="number",
         fields=(sql.TENANT, sql.MODEL, *_COST_FIELDS),
     ),
@@ -159,6 +160,7 @@ _TABLES: Final = (
             f"{sql.shown('prompt_version')} AS version"
         ),
         viz="table",
+        width=24,
         unit="number",
         fields=(
             Field(name="use_case", label="Use case"),
@@ -183,6 +185,7 @@ FROM llm_calls SEMI JOIN dearest ON dearest.key = hash(llm_calls.trace_id)
 WHERE {sql.CALLS}
 GROUP BY trace_id ORDER BY cost DESC, trace_id LIMIT 20""",
         viz="table",
+        width=24,
         unit="number",
         fields=(
             sql.TRACE,
@@ -203,6 +206,7 @@ GROUP BY trace_id ORDER BY cost DESC, trace_id LIMIT 20""",
         question="Which users of which tenant cost most?",
         sql=_spending(f"{sql.shown('tenant_id')} AS tenant, {sql.shown('user_id')} AS user_id"),
         viz="table",
+        width=24,
         unit="number",
         fields=(sql.TENANT, Field(name="user_id", label="User"), *_COST_FIELDS),
     ),
@@ -259,7 +263,7 @@ FROM budgets WHERE {sql.chosen("tenant")}
 ORDER BY used DESC NULLS LAST, name LIMIT 100""",
         viz="table",
         unit="number",
-        width=16,
+        width=24,
         fields=(
             Field(name="name", label="Budget"),
             sql.TENANT,

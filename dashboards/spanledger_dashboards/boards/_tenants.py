@@ -149,6 +149,7 @@ FROM minutes GROUP BY 1 ORDER BY share DESC, 1 LIMIT 20""",
         Field(name="limited_share", label="Share of rate limits", unit="share"),
         Field(name="limited", label="Rate limited", unit="calls"),
         row="Side by side",
+        width=24,
     ),
     parts.table(
         "tenants-workloads",

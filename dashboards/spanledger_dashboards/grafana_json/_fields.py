@@ -149,7 +149,10 @@ def _cell(field: Field) -> Iterator[tuple[str, Any]]:
         if field.unit == "share":
             yield "max", 1
         if not field.thresholds:
-            yield "color", {"mode": "continuous-blues"}
+            yield "color", {"mode": "fixed", "fixedColor": "blue"}
+        if field.unit != "share":
+            # Else the longest bar of all columns is the measure of this one.
+            yield "fieldMinMax", True
 
 
 _LINE: Final = (

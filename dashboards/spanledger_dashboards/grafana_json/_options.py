@@ -74,7 +74,7 @@ def _bargauge(_panel: PanelSpec) -> Json:
         "minVizWidth": 8,
         "namePlacement": "left",
         "orientation": "horizontal",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "/^value$/", "limit": 25, "values": True},
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "limit": 25, "values": True},
         "showUnfilled": True,
         "sizing": "auto",
         "valueMode": "color",
