@@ -44,6 +44,7 @@ from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
 from spanledger_ingest.jobs import JobGroups, Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
+from spanledger_ingest.judging import Judging, judge_setup
 from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
 from spanledger_ingest.page import Pages
@@ -143,7 +144,7 @@ def build_service(settings: Settings) -> Service:
         StoreError: the database cannot be opened.
     """
     prices = PriceBook.build(settings.prices.override)
-    _refuse_what_cannot_be_meant(settings)
+    _refuse_what_cannot_be_meant(settings, prices)
     receivers = Receivers(settings)
     rules = configured(settings, receivers.by_name)
     tls = Tls.of(settings.tls)
@@ -173,14 +174,16 @@ def build_service(settings: Settings) -> Service:
     with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
         budgets = _budgets(settings, prices, guard.state, store, alerting)
         admission = Admission(guard.state, store, prices)
+    intake = Intake(
+        journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
+    )
+    judging = _judging(settings, prices, guard.state, store, intake.keep, quality)
     jobs = JobGroups(
         Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
         Jobs([*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)], store),
         Jobs(chores, store),
         Jobs(admission_jobs(admission), store),
-    )
-    intake = Intake(
-        journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
+        Jobs(judging.jobs(), store),
     )
     alerting.watch(service_readings(intake.stats, jobs))
     server, audit = settings.server, Audit(guard.state)
@@ -191,6 +194,7 @@ def build_service(settings: Settings) -> Service:
         partial(alert_metrics, alerting),
         delivery.metrics,
         quality.metrics,
+        judging.metrics,
         budgets.metrics,
         admission.metrics,
         partial(detection_metrics, detection),
@@ -217,8 +221,7 @@ def build_service(settings: Settings) -> Service:
         delivery_routes(delivery.outbox),
     ):
         add_routes(app, router, "/api/v1")
-    credentials = None if tls is None else tls.grpc_credentials()
-    grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, credentials)
+    grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, None if tls is None else tls.grpc_credentials())
     front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
     release = _one_by_one(
@@ -227,11 +230,12 @@ def build_service(settings: Settings) -> Service:
     return Service(front, intake, writer, guard.authenticator, jobs, delivery, release)
 
 
-def _refuse_what_cannot_be_meant(settings: Settings) -> None:
+def _refuse_what_cannot_be_meant(settings: Settings, prices: PriceBook) -> None:
     """Refuse wrong settings before anything is opened."""
     Policy(settings.retention)
     configured_budgets(settings.budgets)
     configured_changes(settings.detection)
+    judge_setup(settings.judge, prices.amount)
 
 
 def _detection(settings: Settings, store: DuckDBStore, state: StateDb, alerting: Alerting) -> Detection:
@@ -239,6 +243,18 @@ def _detection(settings: Settings, store: DuckDBStore, state: StateDb, alerting:
         return planned_changes(alerting.engine.mutes.listed(kind="planned", owner=None, now=0, expired=True))
 
     return Detection(store, DetectorTables(state), settings.detection, planned)
+
+
+def _judging(
+    settings: Settings,
+    prices: PriceBook,
+    state: StateDb,
+    store: DuckDBStore,
+    keep: Callable[[str, bytes], None],
+    quality: Quality,
+) -> Judging:
+    setup = judge_setup(settings.judge, prices.amount)
+    return Judging(setup, store, state, prices.amount, keep, quality.judge_events.emit)
 
 
 def _all_of(*sources: Callable[[], Iterable[Metric]]) -> Callable[[], Iterable[Metric]]:

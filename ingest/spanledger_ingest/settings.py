@@ -93,6 +93,28 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """A language model that judges answers which the words alone leave open. It costs money and sends text away."""
+
+    url: str = _setting("", "Base of an API like OpenAI's, such as https://api.openai.com/v1; empty is no judge.")
+    key: str = _setting("", "Its key, as env:NAME or file:PATH.", shown=False)
+    model: str = _setting("", "The model that judges; its price must be known.")
+    provider: str = _setting("openai", "Who sells it, for the price.")
+    share: float = _setting(0.2, "The part of the doubtful answers that is judged, 0 to 1.")
+    low: float = _setting(0.35, "Doubtful is a groundedness (its confidence, once calibrated) from here ...")
+    high: float = _setting(0.7, "... to here.")
+    usd_per_day: float = _setting(1.0, "What it may cost in a day (UTC), US dollars.")
+    tenants: str = _setting("", "Tenants whose answers may be sent to it, separated by commas; empty is all.")
+    mask: bool = _setting(default=True, doc="Hide personal data from it.")
+    timeout_seconds: float = _setting(30.0, "Longest wait for its answer, seconds.")
+    max_context_chars: int = _setting(12_000, "Characters of context that it is sent.")
+    max_output_tokens: int = _setting(500, "Tokens that it may answer with, reasoning included.")
+    allow: str = _setting("", "Networks, addresses and host names of your own that url may lead to, by commas.")
+    allow_http: bool = _setting(default=False, doc="Ask without encryption.")
+    ports: str = _setting("", "Ports beside 443 and 8443, separated by commas.")
+
+
+@dataclass(frozen=True, slots=True)
 class PricesConfig:
     """Prices of your own, which win over the price book."""
 
@@ -215,6 +237,7 @@ class Settings:
     ingest: IngestConfig = IngestConfig()
     content: ContentConfig = ContentConfig()
     scoring: ScoringConfig = ScoringConfig()
+    judge: JudgeConfig = JudgeConfig()
     prices: PricesConfig = PricesConfig()
     retention: RetentionConfig = RetentionConfig()
     auth: AuthConfig = AuthConfig()
@@ -235,6 +258,7 @@ SECTIONS: dict[str, Any] = {
     "ingest": IngestConfig,
     "content": ContentConfig,
     "scoring": ScoringConfig,
+    "judge": JudgeConfig,
     "prices": PricesConfig,
     "retention": RetentionConfig,
     "auth": AuthConfig,

@@ -17,7 +17,7 @@ from spanledger_alerts.delivery._guard import (
     parse_policy,
     resolve,
 )
-from spanledger_alerts.delivery._http import MAX_ANSWER_BYTES, TOTAL_SECONDS, Answer, post
+from spanledger_alerts.delivery._http import MAX_ANSWER_BYTES, TOTAL_SECONDS, Answer, Spoken, ask, post
 from spanledger_alerts.delivery._message import Message, State
 from spanledger_alerts.delivery._notifiers import AppriseNotifier, Notifier, WebhookNotifier, notifiers_of
 from spanledger_alerts.delivery._outbox import MAX_SEQ, AttemptRow, Outbox, Waiting
@@ -51,10 +51,12 @@ __all__ = [
     "Resolver",
     "Schedule",
     "Shape",
+    "Spoken",
     "State",
     "Target",
     "Waiting",
     "WebhookNotifier",
+    "ask",
     "check_url",
     "connect",
     "is_denied",

@@ -5,14 +5,15 @@ import io
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 from spanledger_alerts.delivery._guard import CONNECT_SECONDS, Policy, Resolver, Target, connect
 
 TOTAL_SECONDS: Final = 15.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,54 @@ def post(
         AddressRefusedError: the address is not allowed; nothing was connected to.
         OSError: there is no answer, or none in time.
     """
+    request = _Request(target, body, headers)
+    return _exchange(request, policy, total, resolver=resolver, opened=opened, read=_answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An answer that is read."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+def ask(
+    target: Target,
+    policy: Policy,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+    total: float = TOTAL_SECONDS,
+    resolver: Resolver = socket.getaddrinfo,
+) -> Spoken:
+    """Send a body and return what was answered, at most :data:`MAX_ANSWER_BYTES`; see :func:`post`.
+
+    Raises:
+        AddressRefusedError: the address is not allowed; nothing was connected to.
+        OSError: there is no answer, none in time, or a longer one.
+    """
+    request = _Request(target, body, headers)
+    return _exchange(request, policy, total, resolver=resolver, opened=lambda _: None, read=_spoken)
+
+
+class _Request(NamedTuple):
+    target: Target
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def _exchange(
+    request: _Request,
+    policy: Policy,
+    total: float,
+    *,
+    resolver: Resolver,
+    opened: Callable[[socket.socket], None],
+    read: Callable[[HTTPResponse], _Read],
+) -> _Read:
     deadline = time.monotonic() + total
+    target = request.target
     connection = connect(target, policy, timeout=min(CONNECT_SECONDS, total), resolver=resolver)
     with connection:
         opened(connection)
@@ -101,10 +149,14 @@ def post(
         client.auto_open = 0
         client.sock = _Line(connection, deadline)
         try:
-            client.request("POST", target.path, body, {"Host": target.authority, **headers})
-            return _answer(client.getresponse())
+            client.request("POST", target.path, request.body, {"Host": target.authority, **request.headers})
+            return read(client.getresponse())
         except HTTPException as error:
             raise ConnectionError(f"the answer is not HTTP ({type(error).__name__})") from error
+
+
+def _spoken(response: HTTPResponse) -> Spoken:
+    return Spoken(response.status, response.read())
 
 
 def _answer(response: HTTPResponse) -> Answer:

@@ -15,6 +15,7 @@ from spanledger_analytics.scorers._privacy import Privacy
 from spanledger_analytics.scorers._refusal import Refusal
 from spanledger_analytics.scorers._repetition import Repetition
 from spanledger_analytics.scorers._structure import Structure
+from spanledger_analytics.scorers._text import Sentence, sentences
 from spanledger_analytics.scorers.groundedness import Groundedness
 
 GROUP: Final = "spanledger.scorers"
@@ -56,8 +57,10 @@ __all__ = [
     "Privacy",
     "Refusal",
     "Repetition",
+    "Sentence",
     "Structure",
     "default_scorers",
     "installed_scorers",
     "language_of",
+    "sentences",
 ]

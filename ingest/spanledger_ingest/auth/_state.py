@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from spanledger_alerts import admission_tables, alert_tables, budget_tables, delivery_tables
+from spanledger_analytics.quality import judge_tables
 from spanledger_analytics.quality import tables as calibration_tables
 from spanledger_ingest.auth import _session_tables
 from spanledger_ingest.auth._errors import StateError
@@ -41,6 +42,7 @@ _MIGRATIONS: Final = (
     detector_tables.TABLES,
     calibration_tables.TABLES,
     admission_tables.TABLES,
+    judge_tables.TABLES,
 )
 """One script for each version; ``PRAGMA user_version`` tells how many were run. Times are seconds since the epoch."""
 

@@ -76,6 +76,7 @@ class Limiter(Protocol):
 _MOST_REASONS: Final = 100
 """Reasons told apart in the metrics; there are some twenty today."""
 _OTHER: Final = "other"
+_KEEP_SECONDS: Final = 30.0
 _SHORT: Final = 1
 _LONGER: Final = 2
 """Seconds. The stock exporters give up ten seconds after the first try: a longer wait is a loss."""
@@ -223,6 +224,20 @@ class Intake:
         if self._limiter is not None and outcome.kind != "overloaded":
             self._limiter.charge(owner, signal, size=len(body))
         return outcome
+
+    def keep(self, owner: str, body: bytes) -> None:
+        """Take spans that the service itself tells of, as OTLP/JSON; they are on the disk when this returns.
+
+        Raises:
+            JournalError: they cannot be kept now.
+        """
+        request = Received(signal="traces", encoding="json", owner=owner, received_ns=self._clock(), body=body)
+        judged = self._read(request)
+        writer = self._writer
+        done = self._journal.append(
+            request, lambda entry: writer.enqueue(entry, judged.items, judged.decoded, judged.size)
+        )
+        done.result(_KEEP_SECONDS)
 
     def note(self, signal: Signal, outcome: Outcome, size: int = 0) -> None:
         """Count an answered request; receivers call it for those that never reach :meth:`accept`."""

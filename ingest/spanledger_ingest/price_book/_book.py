@@ -1,5 +1,6 @@
 """Pricing of calls in the service."""
 
+import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
@@ -45,6 +46,14 @@ class PriceBook:
             return _with_cost(call, None, "not_billable", None)
         priced = self._price(call.facts)
         return _with_cost(call, priced.amount, _status(priced), priced.price_id)
+
+    def amount(self, provider: str, model: str, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """Return what tokens cost at today's standard prices; ``None`` if there is no price."""
+        usage = TokenUsage(input=input_tokens, output=output_tokens)
+        now = time.time_ns()
+        return self._table.price(
+            provider=provider, request_model=model, response_model=None, usage=usage, at_ns=now
+        ).amount
 
     def explain(self, call: Call, stored: pa.Table | None = None) -> Priced:
         """Return the price of a call line by line, or the reason why it has none.

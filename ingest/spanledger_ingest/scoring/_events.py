@@ -45,6 +45,7 @@ class Events:
         per_minute: what is above is left out, and counted; what fails goes first.
         monotonic: seconds.
         wall: nanoseconds since the epoch.
+        scope: who judges; begins as that of our own scores.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Events:
         per_minute: int,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
+        scope: str = OWN_SCORES,
     ) -> None:
         self._store = store
+        self._scope = scope
         self._which = which
         self._per_minute = per_minute
         self._monotonic = monotonic
@@ -75,7 +78,7 @@ class Events:
         if not taken:
             return
         now = self._wall()
-        found = [rows.log_row(event_of(evidence, verdict, now)) for evidence, verdict in taken]
+        found = [rows.log_row(event_of(evidence, verdict, now, self._scope)) for evidence, verdict in taken]
         self._store.put_rows(schema.LOGS, rows.table_of(schema.LOGS, found), _KEY)
         self.written += len(taken)
 

@@ -6,6 +6,7 @@ from typing import Final
 from spanledger_analytics.scorers import installed_scorers
 from spanledger_ingest.api import Metric
 from spanledger_ingest.jobs import Job
+from spanledger_ingest.normalise import OWN_SCORES
 from spanledger_ingest.scoring._calibrations import Calibrations, Database
 from spanledger_ingest.scoring._events import Events
 from spanledger_ingest.scoring._scoring import Follower, Judge, Scoring
@@ -42,6 +43,7 @@ class Quality:
         self.calibrations = Calibrations(store, database)
         self.judge = Judge(installed_scorers(), self.calibrations)
         self.events = Events(store, config.events, config.events_per_minute)
+        self.judge_events = Events(store, config.events, config.events_per_minute, scope=f"{OWN_SCORES}.judge")
         self.scoring = Scoring(store, self.judge, masked=content.policy == "masked", emit=self.events.emit)
 
         def busy() -> bool:
@@ -76,4 +78,8 @@ class Quality:
         )
 
     def _events(self) -> list[tuple[dict[str, str], float]]:
-        return [({"outcome": "written"}, self.events.written), ({"outcome": "over_limit"}, self.events.dropped)]
+        both = (self.events, self.judge_events)
+        return [
+            ({"outcome": "written"}, sum(events.written for events in both)),
+            ({"outcome": "over_limit"}, sum(events.dropped for events in both)),
+        ]

@@ -5,7 +5,7 @@ from spanledger_ingest.store._evidence import SCORE_KEY, CallKey, EvidenceReader
 from spanledger_ingest.store._inspect import Inspection, inspect
 from spanledger_ingest.store._jobs import JobState
 from spanledger_ingest.store._leaves import AnomalyFilter, AnomalyPlace
-from spanledger_ingest.store._quality import DIMENSIONS, QualityReader, ScoreFilter, ScorePlace
+from spanledger_ingest.store._quality import DIMENSIONS, Doubts, QualityReader, ScoreFilter, ScorePlace
 from spanledger_ingest.store._retention import Expiry
 from spanledger_ingest.store._sql import Cancellation
 from spanledger_ingest.store._store import DuckDBStore
@@ -21,6 +21,7 @@ __all__ = [
     "CallKey",
     "Cancellation",
     "DatabaseConfig",
+    "Doubts",
     "DuckDBStore",
     "EvidenceReader",
     "Expiry",

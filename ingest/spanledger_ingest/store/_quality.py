@@ -28,6 +28,7 @@ DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 _KEY: Final = (
     "s.trace_id, s.span_id, s.name, coalesce(s.scorer_version, ''), coalesce(s.calibration_id, ''), s.source, s.owner"
 )
+_DRAWS: Final = 2**32
 _ORDER: Final = f"s.start_ns DESC, {_KEY}"
 ScorePlace = tuple[int, str, str, str, str, str, str, str]
 """Where a page of scores ended: start, trace, span, name, version, calibration, source and owner."""
@@ -44,6 +45,24 @@ class ScoreFilter:
     source: str | None = None
     prompt_name: str | None = None
     prompt_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """Answers whose score ``of`` (its confidence, if there is one) is from ``low`` to ``high``."""
+
+    of: str
+    by: str
+    version: str
+    """Those are left out that ``by`` of this version has judged."""
+    low: float
+    high: float
+    share: float
+    """The part of them that is wanted; always the same answers."""
+    from_ns: int
+    tenants: tuple[str, ...] = ()
+    """Empty is all."""
+    not_use_case: str = ""
 
 
 def page(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, after: ScorePlace | None, limit: int) -> pa.Table:
@@ -125,6 +144,35 @@ def labelled(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
         ORDER BY ALL LIMIT 200000
     """
     return fetch(cursor, sql)
+
+
+def doubts(cursor: duckdb.DuckDBPyConnection, wanted: Doubts, limit: int) -> pa.Table:
+    """Return owner, trace and span of the latest answers that a score leaves open and another has not judged."""
+    values: dict[str, Any] = {
+        "of": wanted.of,
+        "by": wanted.by,
+        "version": wanted.version,
+        "low": wanted.low,
+        "high": wanted.high,
+        "drawn": f"{min(int(wanted.share * _DRAWS), _DRAWS - 1):08x}",
+        "from": wanted.from_ns,
+        "apart": wanted.not_use_case,
+    }
+    mine = ""
+    if wanted.tenants:
+        mine = "AND list_contains($tenants, s.tenant_id)"
+        values["tenants"] = list(wanted.tenants)
+    sql = f"""
+        SELECT s.owner, s.trace_id, s.span_id, max(s.start_ns) AS start_ns FROM {_SCORES} s
+        WHERE s.source = 'spanledger' AND s.evaluable AND s.name = $of AND s.start_ns >= $from
+            AND coalesce(s.confidence, s.value) BETWEEN $low AND $high
+            AND substr(md5(s.trace_id || s.span_id), 1, 8) <= $drawn
+            AND s.use_case IS DISTINCT FROM $apart {mine} AND NOT EXISTS (
+                SELECT 1 FROM {_SCORES} j WHERE j.owner = s.owner AND j.trace_id = s.trace_id
+                AND j.span_id = s.span_id AND j.name = $by AND j.scorer_version = $version AND j.start_ns >= $from)
+        GROUP BY s.owner, s.trace_id, s.span_id ORDER BY start_ns DESC, s.trace_id, s.span_id LIMIT {limit}
+    """
+    return fetch(cursor, sql, values)
 
 
 def owner_of(cursor: duckdb.DuckDBPyConnection, trace_id: str, span_id: str, owner: str | None) -> pa.Table:
@@ -211,6 +259,10 @@ class QualityReader:
     def labelled(self) -> pa.Table:
         """See :func:`labelled`."""
         return self._run(labelled)
+
+    def doubts(self, wanted: Doubts, limit: int) -> pa.Table:
+        """See :func:`doubts`."""
+        return self._run(lambda cursor: doubts(cursor, wanted, limit))
 
     def owner_of(self, trace_id: str, span_id: str, owner: str | None) -> pa.Table:
         """See :func:`owner_of`."""
