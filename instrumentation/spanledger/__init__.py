@@ -12,12 +12,13 @@ from typing import Any
 
 from spanledger._context import context, propagate
 from spanledger._runtime import runtime
-from spanledger.errors import ConfigurationError, SpanledgerError
+from spanledger.errors import BudgetExceeded, ConfigurationError, SpanledgerError
 from spanledger.settings import Settings
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BudgetExceeded",
     "ConfigurationError",
     "Settings",
     "SpanledgerError",

@@ -181,6 +181,7 @@ class Pipeline:
         millis = int(timeout * 1000)
 
         def flush() -> bool:
+            _tell_budgets(timeout)
             for processor in (*self.beside, self._batch):
                 processor.force_flush(millis)
             return self.exporter.force_flush(millis)
@@ -194,12 +195,21 @@ class Pipeline:
             streams = sys.modules.get("spanledger._open_streams")
             if streams is not None:
                 streams.end_all()
+            _tell_budgets(timeout)
             for processor in (*self.beside, self._batch):
                 with shielded("stopping the export"):
                     processor.shutdown()
             return True
 
         return _in_time(timeout, stop)
+
+
+def _tell_budgets(timeout: float) -> None:
+    """Settle what has ended, if anybody asked about budgets."""
+    budgets = sys.modules.get("spanledger._budget_gate")
+    if budgets is not None:
+        with shielded("settling with budgets"):
+            budgets.gate.flush(timeout)
 
 
 def _in_time(timeout: float, work: Callable[[], bool]) -> bool:

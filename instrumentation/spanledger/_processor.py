@@ -1,5 +1,6 @@
 """The span processor that stamps the identity of the context on every span."""
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
@@ -11,6 +12,8 @@ from spanledger._guard import shielded
 from spanledger._identity import current
 from spanledger._propagation import LLM_MARK
 
+on_end: list[Callable[[ReadableSpan], None]] = []
+"""Who wants to see spans when they end, before they are exported."""
 _GUARD = shielded("stamping a span")
 _NO_ATTRIBUTES: dict[str, Any] = {}
 
@@ -30,7 +33,10 @@ class IdentityProcessor(SpanProcessor):
                 _stamp(span, entry.attributes, attributes, is_call=is_call)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Nothing: the span is immutable by now, enrichment happens on the export thread."""
+        """Show it; it is immutable by now, enrichment happens on the export thread."""
+        for see in on_end:
+            with _GUARD:
+                see(span)
 
     def shutdown(self) -> None:
         """Nothing to release."""

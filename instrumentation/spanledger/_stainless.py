@@ -130,27 +130,54 @@ class _Request:
 
 def _around_request(sdk: str) -> Callable[..., Any]:
     def request(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        admitted = _admission(sdk, instance, args)
+        if admitted is not None:
+            args = admitted.wait()
         ours = _Request(sdk, instance, args, kwargs)
         try:
-            result = wrapped(*ours.args, **kwargs)
+            try:
+                result = wrapped(*ours.args, **kwargs)
+            except Exception as error:
+                if not ours.is_refused(error):
+                    raise
+                result = wrapped(*args, **kwargs)
         except Exception as error:
-            if not ours.is_refused(error):
-                raise
-            result = wrapped(*args, **kwargs)
+            if admitted is not None:
+                admitted.failed(error)
+            raise
         return ours.completed(result)
 
     return request
 
 
+def _admission(sdk: str, client: Any, args: tuple[Any, ...]) -> Any:
+    """The question to ask before the call, or ``None`` if budgets are not asked, or not about this."""
+    if runtime.settings.budgets == "off":
+        return None
+    with shielded("asking about budgets"):
+        from spanledger import _budget  # noqa: PLC0415  # opt-in: nobody else loads it
+
+        return _budget.question(sdk, client, args)
+    return None
+
+
 def _around_async_request(sdk: str) -> Callable[..., Any]:
     async def request(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        admitted = _admission(sdk, instance, args)
+        if admitted is not None:
+            args = await admitted.wait_async()
         ours = _Request(sdk, instance, args, kwargs)
         try:
-            result = await wrapped(*ours.args, **kwargs)
+            try:
+                result = await wrapped(*ours.args, **kwargs)
+            except Exception as error:
+                if not ours.is_refused(error):
+                    raise
+                result = await wrapped(*args, **kwargs)
         except Exception as error:
-            if not ours.is_refused(error):
-                raise
-            result = await wrapped(*args, **kwargs)
+            if admitted is not None:
+                admitted.failed(error)
+            raise
         return ours.completed(result)
 
     return request

@@ -49,6 +49,11 @@ COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
 COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
 COST_SOURCE: Final = "gen_ai.usage.cost.source"
 
+# What admission decided before the call.
+BUDGET_DECISION: Final = "spanledger.budget.decision"
+BUDGET_NAME: Final = "spanledger.budget.name"
+BUDGET_MAX_TOKENS: Final = "spanledger.budget.max_tokens"
+
 # Evaluations (log event, parented to the evaluated span).
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
 EVALUATION_NAME: Final = "gen_ai.evaluation.name"

@@ -19,6 +19,8 @@ from spanledger.errors import ConfigurationError
 _logger = logging.getLogger("spanledger")
 
 ContentPolicy = Literal["none", "masked", "full"]
+BudgetMode = Literal["off", "observe", "enforce"]
+OnError = Literal["allow", "block"]
 CONTENT_POLICIES: tuple[str, ...] = get_args(ContentPolicy)
 LIBRARIES: tuple[str, ...] = (
     "openai",
@@ -54,11 +56,19 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _policy(value: str) -> str:
-    word = value.strip().lower()
-    if word not in CONTENT_POLICIES:
-        raise ConfigurationError(f"{value!r} is not one of {', '.join(CONTENT_POLICIES)}")
-    return word
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        word = value.strip().lower()
+        if word not in words:
+            raise ConfigurationError(f"{value!r} is not one of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+_policy = _one_of(CONTENT_POLICIES)
+_budget_mode = _one_of(get_args(BudgetMode))
+_on_error = _one_of(get_args(OnError))
 
 
 def _seconds(value: str | float) -> float:
@@ -157,6 +167,15 @@ class Settings:
 
     export_timeout: float = _setting(5.0, _seconds, "SPANLEDGER_EXPORT_TIMEOUT")
     """Seconds that one export may take."""
+
+    budgets: BudgetMode = _setting("off", _budget_mode, "SPANLEDGER_BUDGETS")  # noqa: RUF009  # a field
+    """Ask the service before each model call whether its budgets have room: not at all, to note it, or to obey."""
+
+    budgets_on_error: OnError = _setting("allow", _on_error, "SPANLEDGER_BUDGETS_ON_ERROR")  # noqa: RUF009  # a field
+    """What to do with a call when the service cannot be asked."""
+
+    budgets_timeout: float = _setting(0.25, _seconds, "SPANLEDGER_BUDGETS_TIMEOUT")
+    """Seconds that a model call waits for the answer at most."""
 
     raise_errors: bool = _setting(False, _flag, "SPANLEDGER_RAISE_ERRORS")  # noqa: FBT003  # a default
     """Raise Spanledger's own failures instead of logging them (tests, development)."""

@@ -86,7 +86,8 @@ class Core:
             return Answer(decision="deny", cap=tightest, resets_ns=resets)
         hold = self._new_hold(ask, {cap.key: _need(cap, ask, tokens) for cap in caps}, "call", now_ns)
         decision = "allow" if tokens == ask.tokens else "clamp"
-        return Answer(decision=decision, hold=hold, tokens=tokens, cap=tightest)  # type: ignore[arg-type] # one of two
+        bounded = any(cap.estimate == "worst" for cap in caps)
+        return Answer(decision=decision, hold=hold, tokens=tokens, bounded=bounded, cap=tightest)  # type: ignore[arg-type] # one of two
 
     def lease(self, ask: Ask, now_ns: int) -> Hold | None:
         """Hold a slice of all caps from which a process can admit by itself; ``None`` for next to nothing."""

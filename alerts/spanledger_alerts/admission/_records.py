@@ -108,6 +108,8 @@ class Answer:
     hold: Hold | None = None
     tokens: int = 0
     """What may be asked for, for each choice."""
+    bounded: bool = False
+    """Whether a cap takes the worst for granted, so that there must be a limit."""
     cap: Cap | None = None
     resets_ns: int | None = None
 

@@ -197,7 +197,7 @@ def _leases_left(admission: Admission, names: set[str]) -> dict[str, str]:
 
 def _shown(reply: Reply, body: AdmitBody) -> dict[str, Any]:
     answer, hold = reply.answer, reply.answer.hold
-    limited = hold is not None and (answer.decision == "clamp" or body.max_tokens is None)
+    limited = hold is not None and (answer.decision == "clamp" or (body.max_tokens is None and answer.bounded))
     return {
         "decision": "clamp" if limited else answer.decision,
         "reservation": None if hold is None else hold.id,

@@ -14,6 +14,7 @@ NO_ENVIRONMENT: dict[str, str] = {}
 
 def test_the_public_names() -> None:
     assert set(spanledger.__all__) == {
+        "BudgetExceeded",
         "ConfigurationError",
         "Settings",
         "SpanledgerError",
