@@ -107,12 +107,13 @@ def _alerting(setup: Setup, target: Target) -> Json:
 
 
 def _rule(item: Item) -> Json:
+    """Return a rule; of these Grafana takes queries and annotations as they are, dollar signs included."""
     kept = {name: value for name, value in item.content.items() if name not in ("folderUID", "ruleGroup")}
-    return {"uid": item.uid, **_escaped(kept)}
+    return {"uid": item.uid, **kept}
 
 
 def _escaped(value: Any) -> Any:
-    """Double the dollar signs: Grafana puts variables of its environment into these files."""
+    """Double the dollar signs: Grafana puts variables of its environment into data sources and contact points."""
     if isinstance(value, dict):
         return {name: _escaped(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from spanledger_ingest.doctor import _application, _data, _machine, _receivers, _service
+from spanledger_ingest.doctor import _application, _data, _grafana, _machine, _receivers, _service
 from spanledger_ingest.doctor._finding import Finding, fail, ok
 from spanledger_ingest.errors import IngestError
 from spanledger_ingest.price_book import PriceBook
@@ -38,6 +38,7 @@ def examine(
     service = _service.Service(url or _service.address(settings), api_key, wanted=url is not None)
     yield from service.findings(running=directory.process is not None)
     yield from _receivers.findings(settings)
+    yield from _grafana.findings(settings)
     yield from _machine.prices()
     yield from _application.findings()
     yield from _machine.clock(newest_ns or service.newest_ns, time.time() - time.monotonic() - before)
