@@ -1,4 +1,4 @@
-"""Backups: a folder with a copy of the database and a manifest that tells what has to be in it."""
+"""Backups: a folder with copies of the database and the state, and a manifest that tells what has to be in them."""
 
 import hashlib
 import json
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from spanledger_analytics import schema
+from spanledger_ingest.auth import FILE, check_state
 from spanledger_ingest.errors import IngestError
 from spanledger_ingest.journal import DataDirLock
 from spanledger_ingest.store import inspect
 
 DATABASE: Final = "spanledger.duckdb"
+STATE: Final = FILE
 MANIFEST: Final = "manifest.json"
 _PART: Final = ".part"
 
@@ -40,6 +42,8 @@ class Manifest:
     sha256: str
     rows: Mapping[str, int]
     """By table."""
+    state_sha256: str = ""
+    """Of ``state.db``; empty if it is not in the backup."""
 
 
 def prepare(directory: Path) -> Path:
@@ -58,10 +62,11 @@ def prepare(directory: Path) -> Path:
 
 
 def seal(directory: Path) -> Manifest:
-    """Read all of the database that was written to a prepared folder, and write down what is in it.
+    """Read all of the files that were written to a prepared folder, and write down what is in them.
 
     Raises:
         StoreError: it is not a sound database.
+        StateError: it is not a sound state.
     """
     part, database = directory / (DATABASE + _PART), directory / DATABASE
     found = inspect(part)
@@ -73,6 +78,7 @@ def seal(directory: Path) -> Manifest:
         bytes=part.stat().st_size,
         sha256=_sha256(part),
         rows=found.rows,
+        state_sha256=_seal_state(directory / STATE),
     )
     _sync(part)
     part.replace(database)
@@ -80,6 +86,14 @@ def seal(directory: Path) -> Manifest:
     _sync(directory / MANIFEST)
     _sync(directory)
     return manifest
+
+
+def _seal_state(state: Path) -> str:
+    if not state.exists():
+        return ""
+    check_state(state)
+    _sync(state)
+    return _sha256(state)
 
 
 def verify(directory: Path) -> Manifest:
@@ -92,6 +106,9 @@ def verify(directory: Path) -> Manifest:
     manifest, database = _read_manifest(directory), directory / DATABASE
     if not database.is_file() or database.stat().st_size != manifest.bytes or _sha256(database) != manifest.sha256:
         raise BackupError(f"{database} is not what was backed up: use another copy of the backup")
+    state = directory / STATE
+    if manifest.state_sha256 and (not state.is_file() or _sha256(state) != manifest.state_sha256):
+        raise BackupError(f"{state} is not what was backed up: use another copy of the backup")
     if manifest.schema_version > schema.VERSION:
         raise BackupError(
             f"{directory} has schema version {manifest.schema_version}, this spanledger knows {schema.VERSION}: "
@@ -103,7 +120,7 @@ def verify(directory: Path) -> Manifest:
 
 
 def restore(directory: Path, data: Path, *, keep_journal: bool = False) -> Manifest:
-    """Put a verified backup into a data directory that has no database.
+    """Put a verified backup into a data directory that has no database. A state that is there stays: it is newer.
 
     Args:
         directory: of the backup.
@@ -118,17 +135,23 @@ def restore(directory: Path, data: Path, *, keep_journal: bool = False) -> Manif
     manifest = verify(directory)
     with DataDirLock(data):
         _refuse_data(data, keep_journal=keep_journal)
-        part = data / (DATABASE + _PART)
-        try:
-            shutil.copyfile(directory / DATABASE, part)
-            part.chmod(0o600)
-            _sync(part)
-            part.replace(data / DATABASE)
-            _sync(data)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise BackupError(f"the backup cannot be copied to {data}: {error.strerror}") from error
+        if manifest.state_sha256 and not (data / STATE).exists():
+            _copy(directory / STATE, data / STATE)
+        _copy(directory / DATABASE, data / DATABASE)
     return manifest
+
+
+def _copy(source: Path, target: Path) -> None:
+    part = target.with_name(target.name + _PART)
+    try:
+        shutil.copyfile(source, part)
+        part.chmod(0o600)
+        _sync(part)
+        part.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BackupError(f"{source.name} cannot be copied to {target.parent}: {error.strerror}") from error
 
 
 def _refuse_data(data: Path, *, keep_journal: bool) -> None:

@@ -17,6 +17,7 @@ from spanledger_ingest.api.anomalies import anomaly_routes
 from spanledger_ingest.api.budgets import budget_routes
 from spanledger_ingest.api.scores import score_routes
 from spanledger_ingest.api.silences import silence_routes
+from spanledger_ingest.api.state import state_routes
 from spanledger_ingest.auth import (
     Audit,
     Authenticator,
@@ -219,6 +220,7 @@ def build_service(settings: Settings) -> Service:
         budget_routes(budgets),
         silence_routes(alerting.engine.mutes),
         delivery_routes(delivery.outbox),
+        state_routes(settings.store.data),
     ):
         add_routes(app, router, "/api/v1")
     grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, None if tls is None else tls.grpc_credentials())

@@ -265,6 +265,36 @@ def test_backup_of_a_stopped_service_and_what_restore_refuses(
     assert re.search(r"schema version 9, this spanledger knows 1: restore it with", refused(backup, tmp_path / "new"))
 
 
+def test_budgets_alerts_and_keys_come_back_with_a_backup_and_nobody_gets_in_with_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, backup, new = tmp_path / "data", tmp_path / "backup", tmp_path / "new"
+    definition = {"amount": 50, "use_case": "support", "allow_unseen": True}
+    with serving(data) as service:
+        asked = urllib.request.Request(  # noqa: S310 - our own address
+            f"{service.http_url}/api/v1/budgets/shop",
+            json.dumps(definition).encode(),
+            {"content-type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(asked, timeout=30).close()  # noqa: S310 - same
+        assert cli("backup", "--out", str(backup), "--url", service.http_url) == 0
+    assert cli("backup", "--out", str(tmp_path / "stopped"), "--data", str(data)) == 0
+    for folder in (backup, tmp_path / "stopped"):
+        assert {file.name for file in folder.iterdir()} == {"spanledger.duckdb", "state.db", "manifest.json"}
+        assert all(file.stat().st_mode & 0o077 == 0 for file in folder.glob("s*.d*b"))
+    assert cli("restore", "--from", str(backup), "--data", str(new)) == 0
+    with serving(new) as service:
+        (found,) = json.loads(get(service, "/api/v1/budgets"))["items"]
+        assert (found["name"], found["definition"]) == ("shop", definition)
+    state = bytearray((backup / "state.db").read_bytes())
+    state[len(state) // 2] ^= 1
+    (backup / "state.db").write_bytes(state)
+    capsys.readouterr()
+    assert cli("restore", "--from", str(backup), "--data", str(tmp_path / "other")) == 1
+    assert "state.db is not what was backed up" in capsys.readouterr().err
+
+
 def test_backup_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli("backup", "--out", str(tmp_path / "b"), "--url", "http://127.0.0.1:9") == 1
     assert "no Spanledger service answers" in capsys.readouterr().err
@@ -289,7 +319,7 @@ def test_compaction_through_the_service_and_with_it_stopped(tmp_path: Path, caps
 
 def test_a_page_of_another_site_cannot_start_a_backup(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
-        for path in ("backup", "compact"):
+        for path in ("backup", "backup/state", "compact"):
             with pytest.raises(HTTPError) as refusal:
                 post(f"{service.http_url}/api/v1/admin/{path}", b"", "application/x-www-form-urlencoded")
             assert refusal.value.code == 415

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, Protocol
 
@@ -50,13 +51,7 @@ def admin_routes(store: CareStore) -> APIRouter:
         note(request, principal, "database.backup", {})
         with store.snapshot() as copy:
             file = copy.open("rb")  # lives on without its name, and not longer than the answer
-        digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
-        headers = {
-            "content-length": str(os.fstat(file.fileno()).st_size),
-            "content-disposition": 'attachment; filename="spanledger.duckdb"',
-            "repr-digest": f"sha-256=:{digest}:",
-        }
-        return StreamingResponse(_chunks(file), headers=headers, media_type="application/octet-stream")
+        return file_response(file, "spanledger.duckdb")
 
     @router.post("/compact", responses={200: {"description": "How many bytes were given back"}, **PROBLEM})
     def compact(request: Request, principal: Administrator, content_type: ContentType = "") -> Response:
@@ -66,6 +61,17 @@ def admin_routes(store: CareStore) -> APIRouter:
         return json_response({"freed_bytes": store.compact()})
 
     return router
+
+
+def file_response(file: BufferedReader, name: str) -> Response:
+    """Answer with an open file, which is closed at the end, and with its digest."""
+    digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
+    headers = {
+        "content-length": str(os.fstat(file.fileno()).st_size),
+        "content-disposition": f'attachment; filename="{name}"',
+        "repr-digest": f"sha-256=:{digest}:",
+    }
+    return StreamingResponse(_chunks(file), headers=headers, media_type="application/octet-stream")
 
 
 def refuse_forms(content_type: str) -> None:

@@ -17,10 +17,12 @@ from spanledger_ingest.auth._limits import Limiter, RatesOf
 from spanledger_ingest.auth._roles import ROLES, VIEW_SCOPES, Principal, Role, Scope, scopes_of
 from spanledger_ingest.auth._scram import ITERATIONS, Verifier, proves, server_signature
 from spanledger_ingest.auth._sessions import LIFE_SECONDS, Session, Sessions
-from spanledger_ingest.auth._state import StateDb
+from spanledger_ingest.auth._state import FILE, StateDb
+from spanledger_ingest.auth._state_copy import check_state, copy_state
 
 __all__ = [
     "ANYBODY",
+    "FILE",
     "ITERATIONS",
     "LIFE_SECONDS",
     "ROLES",
@@ -46,6 +48,8 @@ __all__ = [
     "UnknownKeyError",
     "Verifier",
     "api_door",
+    "check_state",
+    "copy_state",
     "ingest_door",
     "is_loopback",
     "proves",

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from spanledger_ingest.backup import DATABASE
 from spanledger_ingest.errors import DataDirError
@@ -12,6 +13,11 @@ from spanledger_ingest.reprice import Repricing
 from spanledger_ingest.settings import load_settings
 from spanledger_ingest.settle import settle
 from spanledger_ingest.store import DatabaseConfig, DuckDBStore
+
+
+def data_of(options: argparse.Namespace) -> Path:
+    """Return the data directory that is meant."""
+    return load_settings(options.config, {"store": {"data": options.data}}).store.data
 
 
 @contextmanager

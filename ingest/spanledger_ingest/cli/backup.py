@@ -1,4 +1,4 @@
-"""``spanledger backup --out DIR``: copy the database of a running or a stopped service, and read the copy again."""
+"""``spanledger backup --out DIR``: copy database and state of a running or a stopped service, and read them again."""
 
 import argparse
 import json
@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the backup, read all of it again, and print what is in it."""
-    from spanledger_ingest.backup import prepare, seal  # noqa: PLC0415 - heavy, and not needed for --help
+    from spanledger_ingest.backup import STATE, prepare, seal  # noqa: PLC0415 - heavy, and not needed for --help
 
     target = prepare(options.out)
+    # The state first: what budgets have counted must be in the database, and not the other way round.
     if options.data is None:
+        download(options, "/api/v1/admin/backup/state", options.out / STATE)
         download(options, "/api/v1/admin/backup", target)
     else:
         _copy(options, target)
@@ -36,8 +38,12 @@ def run(options: argparse.Namespace) -> int:
 def _copy(options: argparse.Namespace, target: Path) -> None:
     import shutil  # noqa: PLC0415 - with the rest of this branch
 
-    from spanledger_ingest.cli._stopped import stopped_store  # noqa: PLC0415 - heavy
+    from spanledger_ingest.auth import FILE, copy_state  # noqa: PLC0415 - heavy
+    from spanledger_ingest.cli._stopped import data_of, stopped_store  # noqa: PLC0415 - heavy
 
     with stopped_store(options) as store, store.snapshot() as copy:
+        data = data_of(options)
+        if (data / FILE).exists():
+            copy_state(data, options.out / FILE)
         shutil.copyfile(copy, target)
         target.chmod(0o600)
