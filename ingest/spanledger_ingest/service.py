@@ -1,6 +1,7 @@
 """The composition root: every part of the service is made and wired here, and nowhere else."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -50,7 +51,16 @@ from spanledger_ingest.normalise import normalise, normalise_log
 from spanledger_ingest.otlp import Limits
 from spanledger_ingest.page import Pages
 from spanledger_ingest.pgwire import PgServer
-from spanledger_ingest.pipeline import Intake, Steps, Writer, WriterConfig, read_request
+from spanledger_ingest.pipeline import (
+    Helper,
+    Intake,
+    Preparation,
+    Steps,
+    Writer,
+    WriterConfig,
+    read_again,
+    read_request,
+)
 from spanledger_ingest.price_book import PriceBook
 from spanledger_ingest.receiver.grpc import GrpcReceiver
 from spanledger_ingest.receiver.http import otlp_routes
@@ -164,8 +174,9 @@ def build_service(settings: Settings) -> Service:
         store,
         journal,
         _steps(settings, prices),
-        decode=lambda request: read_request(request, limits),
+        decode=partial(read_request, limits=limits),
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
+        helper=_helper(settings, limits),
     )
     chores, retention = retention_jobs(store, settings.retention)
     delivery = Delivery(receivers, guard.state, store)
@@ -353,6 +364,13 @@ def _open_journal(settings: Settings, store: DuckDBStore) -> Journal:
         stored_position=store.journal_position(),
         config=JournalConfig(max_backlog_bytes=settings.ingest.backlog_mib * MIB),
     )
+
+
+def _helper(settings: Settings, limits: Limits) -> Helper | None:
+    if not settings.ingest.second_process or (os.cpu_count() or 1) == 1:
+        return None
+    steps = Preparation(normalise=normalise, normalise_log=normalise_log, keep_content=_content_policy(settings))
+    return Helper(partial(read_again, decode=partial(read_request, limits=limits), steps=steps))
 
 
 def _steps(settings: Settings, prices: PriceBook) -> Steps:

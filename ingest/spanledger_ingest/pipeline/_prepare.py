@@ -12,7 +12,10 @@ import pyarrow as pa
 
 from spanledger_analytics import rows, schema
 from spanledger_analytics.records import CallFacts, Content, LogRecord, MetricPoint, Rejection, Score, Span
-from spanledger_ingest.otlp import Decoded, Item
+from spanledger_ingest import tenancy
+from spanledger_ingest.errors import IngestError
+from spanledger_ingest.journal import Received
+from spanledger_ingest.otlp import Decoded, Item, Signal
 from spanledger_ingest.pipeline._steps import Preparation
 
 _log = logging.getLogger(__name__)
@@ -81,6 +84,30 @@ def joined(parts: Sequence[Prepared]) -> Prepared:
         rejections=list(chain.from_iterable(part.rejections for part in parts)),
         foreign=sum(part.foreign for part in parts),
     )
+
+
+def read_again(received: Received, decode: Callable[[Received], Decoded], steps: Preparation) -> Prepared:
+    """Prepare what a journaled request holds; if it cannot be read any more, a dead letter."""
+    return prepare(decode_again(received, decode), steps)
+
+
+def decode_again(received: Received, decode: Callable[[Received], Decoded]) -> Decoded:
+    """Decode a journaled request; if that fails, to a dead letter."""
+    try:
+        return decode(received)
+    except IngestError as error:
+        _log.error("a journaled request cannot be decoded any more: %s", error)
+        return refused(received.signal, tenancy.label(received.owner), str(error), received.received_ns)
+    except Exception as error:  # noqa: BLE001 - the worker loop: else it would fail again at every start
+        _log.error("a journaled request cannot be decoded: %s", where(error))
+        owner = tenancy.label(received.owner)
+        return refused(received.signal, owner, f"decoding failed: {where(error)}", received.received_ns)
+
+
+def refused(signal: Signal, owner: str, reason: str, received_ns: int) -> Decoded:
+    """Return a request of which nothing can be taken."""
+    rejection = Rejection(owner=owner, signal=signal, reason=reason, time_ns=received_ns)
+    return Decoded(signal=signal, rejections=[rejection], rejected=1)
 
 
 def prepare(decoded: Decoded, steps: Preparation) -> Prepared:

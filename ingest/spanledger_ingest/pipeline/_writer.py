@@ -12,11 +12,11 @@ from typing import Final
 from spanledger_analytics.errors import StoreError, StoreReopenedError
 from spanledger_analytics.ports import SpanStore
 from spanledger_analytics.records import Rejection
-from spanledger_ingest import tenancy
-from spanledger_ingest.errors import IngestError, JournalError
+from spanledger_ingest.errors import JournalError
 from spanledger_ingest.journal import Entry, Journal, Received
-from spanledger_ingest.otlp import Decoded, Signal
-from spanledger_ingest.pipeline._prepare import Prepared, joined, prepare, where
+from spanledger_ingest.otlp import Decoded
+from spanledger_ingest.pipeline._helper import LINES, Helper, NoHelpError
+from spanledger_ingest.pipeline._prepare import Prepared, decode_again, joined, prepare, read_again, refused
 from spanledger_ingest.pipeline._process import Work
 from spanledger_ingest.pipeline._steps import Steps
 from spanledger_ingest.pipeline._storing import AbandonedError, Storing, WriterConfig, WriterStats
@@ -71,6 +71,7 @@ class Writer:
         steps: what is done to the items on the way.
         decode: reads a journaled request again; raises :class:`IngestError` if it cannot.
         config: rhythm and sizes.
+        helper: does the reading where there is much of it; ``None`` for nobody. It is ended with the writer.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Writer:
         steps: Steps,
         decode: Callable[[Received], Decoded],
         config: WriterConfig | None = None,
+        helper: Helper | None = None,
     ) -> None:
         self.stats = WriterStats()
         self._store = store
@@ -100,7 +102,8 @@ class Writer:
         self._read_to = 0
         self._checkpointed = _now()
         self._oldest = 0.0
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._helper = helper
+        self._reader = ThreadPoolExecutor(LINES if helper else 1, thread_name_prefix="read-ahead")
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     @property
@@ -191,12 +194,19 @@ class Writer:
             while (group := self._next_group()) is not None:
                 if group:
                     self._store_or_replay(group)
+                else:
+                    self._rest()
                 self._release_journal(force=not group)
             self._release_journal(force=True)
         except AbandonedError:
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
         finally:
             self._reader.shutdown(wait=False, cancel_futures=True)
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._helper is not None:
+            self._helper.rest()
 
     def _store_or_replay(self, group: Sequence[_Pending]) -> None:
         fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
@@ -238,7 +248,7 @@ class Writer:
         position = self._storing.retrying(self._store.journal_position)
         group = _Group(self._config)
         for entry in self._journal.replay(position):
-            decoded = self._decode_again(entry.received)
+            decoded = decode_again(entry.received, self._decode)
             group.add(_Pending(entry.offset, entry.end, decoded.count, len(entry.received.body), decoded, _now()))
             self.stats.replayed_requests += 1
             self._read_to = position = entry.end
@@ -308,24 +318,16 @@ class Writer:
             received = self._journal.read(offset).received
         except JournalError as error:
             _log.error("journal entry at %d was acknowledged and cannot be read: %s", offset, error)
-            return prepare(_refused("traces", "", f"cannot be read back from the journal: {error}", 0), self._steps)
-        return prepare(self._decode_again(received), self._steps)
+            return prepare(refused("traces", "", f"cannot be read back from the journal: {error}", 0), self._steps)
+        if self._helper is not None and self._wants_help(self._helper):
+            try:
+                return self._helper.read(received)
+            except NoHelpError:
+                pass
+        return read_again(received, self._decode, self._steps)
 
-    def _decode_again(self, received: Received) -> Decoded:
-        try:
-            return self._decode(received)
-        except IngestError as error:
-            _log.error("a journaled request cannot be decoded any more: %s", error)
-            return _refused(received.signal, tenancy.label(received.owner), str(error), received.received_ns)
-        except Exception as error:  # noqa: BLE001 - the worker loop: else it would fail again at every start
-            _log.error("a journaled request cannot be decoded: %s", where(error))
-            owner = tenancy.label(received.owner)
-            return _refused(received.signal, owner, f"decoding failed: {where(error)}", received.received_ns)
-
-
-def _refused(signal: Signal, owner: str, reason: str, received_ns: int) -> Decoded:
-    rejection = Rejection(owner=owner, signal=signal, reason=reason, time_ns=received_ns)
-    return Decoded(signal=signal, rejections=[rejection], rejected=1)
+    def _wants_help(self, helper: Helper) -> bool:
+        return (helper.started or self._pending_items >= self._config.commit_items) and helper.ready()
 
 
 def _now() -> float:
