@@ -80,6 +80,9 @@ def test_keys_from_before_there_were_verifiers_still_work_elsewhere(tmp_path: Pa
         _, secret = KeyRing(state).create(["acme"], "product", actor="t")
     with closing(sqlite3.connect(tmp_path / "state.db")) as raw:
         raw.execute("ALTER TABLE keys DROP COLUMN scram")
+        later = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('keys', 'audit', 'quota_use')"
+        for (table,) in raw.execute(later + " AND name NOT LIKE 'sqlite_%'").fetchall():
+            raw.execute(f"DROP TABLE {table}")
         raw.execute("PRAGMA user_version = 1")
         raw.commit()
     with closing(StateDb(tmp_path)) as state:
