@@ -9,6 +9,9 @@ from spanledger_dashboards.panels import UNITS, Colour, Field, Look, Meaning, Pa
 
 Json = dict[str, Any]
 
+_COUNTED: Final = ("calls", "events", "rows", "spans")
+_LEAST_AXIS: Final = 4
+"""Else Grafana divides a single call into thousandths."""
 _TIME_WIDTH: Final = 165
 _GAUGE_WIDTH: Final = 160
 """Pixels; a narrower gauge shows no figure."""
@@ -73,9 +76,12 @@ def _defaults(panel: PanelSpec, target: Target) -> Json:
     }
     if charted:
         found["min"] = 0
+        if panel.unit in _COUNTED:
+            found["custom"]["axisSoftMax"] = _LEAST_AXIS
         found["custom"]["thresholdsStyle"] = {"mode": "dashed" if panel.thresholds else "off"}
     if panel.viz == "bargauge":
-        found |= {"min": 0, "displayName": "${__data.fields.label}"}
+        # Without a name of its own, a bar has that of its row's text.
+        found["min"] = 0
     if panel.maximum is not None:
         found["max"] = panel.maximum
     if panel.decimals is not None:

@@ -123,3 +123,30 @@ def test_a_band_reaches_down_to_the_column_before_it() -> None:
     panel = next(one for one in _drawn(dashboard(BOARDS[4])) if one["title"].startswith("Cost of each hour"))
     band = next(one for one in panel["fieldConfig"]["overrides"] if one["matcher"]["options"] == "highest")
     assert {"id": "custom.fillBelowTo", "value": "lowest"} in band["properties"]
+
+
+def _text(target: Target) -> str:
+    return "".join(dumps(dashboard(board, target)) for board in BOARDS)
+
+
+def test_an_old_grafana_is_asked_for_nothing_that_it_cannot_draw() -> None:
+    assert "palette-classic-by-name" in _text(Target())
+    old = _text(Target(is_old=True))
+    assert "palette-classic-by-name" not in old
+    assert "color-background-solid" in old
+
+
+def test_a_cell_without_a_value_does_not_say_that_there_is_no_data() -> None:
+    tables = [panel for board in BOARDS for panel in _drawn(dashboard(board)) if panel["type"] == "table"]
+    for table in tables:
+        first = table["fieldConfig"]["overrides"][0]
+        assert first["matcher"] == {"id": "byRegexp", "options": ".*"}
+        assert first["properties"] == [{"id": "noValue", "value": "\u2013"}]
+
+
+def test_bars_have_the_names_of_their_rows() -> None:
+    gauges = [panel for board in BOARDS for panel in _drawn(dashboard(board)) if panel["type"] == "bargauge"]
+    assert gauges
+    for gauge in gauges:
+        assert "displayName" not in gauge["fieldConfig"]["defaults"]
+        assert gauge["options"]["reduceOptions"]["values"] is True
