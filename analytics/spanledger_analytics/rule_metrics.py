@@ -163,5 +163,7 @@ ANOMALY_SHAPE: Final = _shape(
     expected=REAL,
     observed=REAL,
     cause=TEXT,
+    summary=TEXT,
+    started_ns=COUNT,
     open=FLAG,
 )

@@ -157,10 +157,7 @@ def _severity(text: str | None) -> Severity:
 def _anomaly(rule: AnomalyRule, row: Mapping[str, Any], window: Window) -> Finding:
     labels = {"tenant": row["tenant"], "metric": row["metric"], "kind": row["kind"], **_dimensions(row["dimensions"])}
     labels = {name: value for name, value in labels.items() if value}
-    said = f"{row['metric']} is unusual"
-    if row["observed"] is not None and row["expected"] is not None:
-        said += f": {row['observed']:,.4g} instead of {row['expected']:,.4g}"
-    cause = f"; {row['cause']}" if row["cause"] else ""
+    since = Window(min(row["started_ns"], window.to_ns), window.to_ns)
     return Finding(
         rule=rule.name,
         owner=row["owner"],
@@ -168,11 +165,11 @@ def _anomaly(rule: AnomalyRule, row: Mapping[str, Any], window: Window) -> Findi
         active=bool(row["open"]),
         at_ns=window.to_ns,
         severity=_severity(row["severity"]),
-        summary=f"{said}{_texts.of(labels)}{cause}",
+        summary=row["summary"] or f"{row['metric']} is unusual{_texts.of(labels)}",
         value=row["observed"],
         threshold=row["expected"],
         impact_usd=row["impact_usd"],
-        links={"anomaly": f"/api/v1/anomalies?id={row['id']}"} | _texts.links(labels, window),
+        links=_texts.anomaly_links(row["kind"], since) | _texts.links(labels, since),
     )
 
 

@@ -39,5 +39,11 @@ def links(labels: Mapping[str, str], window: Window) -> dict[str, str]:
     return {"calls": f"/api/v1/calls?{urlencode({'from': _time(window.from_ns), 'to': _time(window.to_ns), **query})}"}
 
 
+def anomaly_links(kind: str, window: Window) -> dict[str, str]:
+    """Return where anomalies of a kind and a time are."""
+    query = {"from": _time(window.from_ns), "to": _time(window.to_ns), "kind": kind}
+    return {"anomalies": f"/api/v1/anomalies?{urlencode(query)}"}
+
+
 def _time(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,11 +4,14 @@ Every statement is bounded: by time, so that whole row groups are skipped, and b
 """
 # ruff: noqa: S608 - identifiers come from the catalogue
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
+from spanledger_analytics.queries import Window
 from spanledger_analytics.rule_metrics import (
     ANOMALY_SHAPE,
     SILENCE_SHAPE,
@@ -24,6 +27,8 @@ _OK: Final = "status = 'ok'"
 _TOKENS: Final = "coalesce(input_tokens, 0) + coalesce(output_tokens, 0)"
 _HAS_TOKENS: Final = "input_tokens IS NOT NULL OR output_tokens IS NOT NULL"
 _EVALUABLE: Final = "label IS DISTINCT FROM 'not_evaluable'"
+_LONGEST_HOURS: Final = 27
+"""The detector takes for normal what goes on for longer: what seems to is history that is being taken in."""
 _FINISHED: Final = "finish_reason IS NOT NULL AND finish_reason <> 'error'"
 
 
@@ -79,29 +84,52 @@ _PROMPT: Final = "prompt_name || coalesce('@' || prompt_version, '')"
 def metric(cursor: duckdb.DuckDBPyConnection, query: MetricQuery) -> pa.Table:
     """Answer a :class:`MetricQuery`."""
     values: dict[str, Any] = {}
-    selects = [_one_window(query, place, values) for place in range(len(query.windows))]
-    sql = " UNION ALL ".join(f"({select})" for select in selects)
+    if query.source != "retries" and _follow_each_other(query.windows):
+        sql = _tiles(query, values)
+    else:
+        sql = " UNION ALL ".join(f"({_one_window(query, place, values)})" for place in range(len(query.windows)))
     return fetch(cursor, sql, values).cast(metric_shape(query.by))
 
 
+def _follow_each_other(windows: Sequence[Window]) -> bool:
+    """Tell whether windows are of one length and each begins where the one before it ends."""
+    length = windows[0].to_ns - windows[0].from_ns
+    follow = all(one.to_ns == two.from_ns and two.to_ns - two.from_ns == length for one, two in pairwise(windows))
+    return len(windows) > 1 and length > 0 and follow
+
+
+def _tiles(query: MetricQuery, values: dict[str, Any]) -> str:
+    """Return one pass over windows that follow each other."""
+    first, last = query.windows[0], query.windows[-1]
+    source = _source(query, Window(first.from_ns, last.to_ns), 0, values)
+    select = _select(query, f"(start_ns - $from_0) // {first.to_ns - first.from_ns}", source, values)
+    order = ", ".join(quoted(name) for name in ("owner", *query.by))
+    rank = f"row_number() OVER (PARTITION BY place ORDER BY volume DESC, {order})"
+    return f"SELECT * FROM ({select}) QUALIFY {rank} <= {query.limit}"
+
+
 def _one_window(query: MetricQuery, place: int, values: dict[str, Any]) -> str:
+    select = _select(query, str(place), _source(query, query.windows[place], place, values), values)
+    order = ", ".join(str(number) for number in range(2, 3 + len(query.by)))
+    return f"{select} ORDER BY volume DESC, {order} LIMIT {query.limit}"
+
+
+def _select(query: MetricQuery, place: str, source: str, values: dict[str, Any]) -> str:
     value, volume = _EXPRESSIONS[query.metric]
     owner = "''" if query.across_tenants else "owner"
     keys = {"owner": owner, **{name: f"coalesce({_dimension(name)}, '')" for name in query.by}}
     named = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in keys.items())
     if "$slow_ms" in value:
         values["slow_ms"] = query.slow_ms
-    numbers = ", ".join(str(number) for number in range(2, 2 + len(keys)))
+    numbers = ", ".join(str(number) for number in range(1, 2 + len(keys)))
     return (
-        f"SELECT {place}::BIGINT AS place, {named}, ({value})::DOUBLE AS value, ({volume})::BIGINT AS volume "
-        f"FROM {_source(query, place, values)} GROUP BY {numbers} "
-        f"HAVING ({volume}) > 0 ORDER BY volume DESC, {numbers} LIMIT {query.limit}"
+        f"SELECT ({place})::BIGINT AS place, {named}, ({value})::DOUBLE AS value, ({volume})::BIGINT AS volume "
+        f"FROM {source} GROUP BY {numbers} HAVING ({volume}) > 0"
     )
 
 
-def _source(query: MetricQuery, place: int, values: dict[str, Any]) -> str:
+def _source(query: MetricQuery, window: Window, place: int, values: dict[str, Any]) -> str:
     """Return the rows that count, as a FROM item."""
-    window = query.windows[place]
     values |= {f"from_{place}": window.from_ns, f"to_{place}": window.to_ns}
     conditions = [f"start_ns >= $from_{place}", f"start_ns < $to_{place}"]
     conditions += ["billable"] if query.source in ("calls", "retries") else []
@@ -178,11 +206,14 @@ def silence(cursor: duckdb.DuckDBPyConnection, query: SilenceQuery) -> pa.Table:
 
 def anomalies(cursor: duckdb.DuckDBPyConnection, query: AnomalyQuery) -> pa.Table:
     """Answer an :class:`AnomalyQuery`."""
+    detected = "coalesce(detected, started)"
     sql = f"""
         SELECT owner, id, tenant_id AS tenant, kind, metric, dimensions, severity, impact_usd, expected, observed,
-            cause, ended IS NULL OR ended >= make_timestamptz($to_us) AS "open"
+            cause, summary, epoch_us(started) * 1000 AS started_ns,
+            (ended IS NULL OR ended >= make_timestamptz($to_us))
+                AND {detected} >= make_timestamptz($to_us) - INTERVAL {_LONGEST_HOURS} HOUR AS "open"
         FROM {PRIVATE}.anomalies
-        WHERE started < make_timestamptz($to_us) AND (ended IS NULL OR ended >= make_timestamptz($from_us))
+        WHERE {detected} < make_timestamptz($to_us) AND (ended IS NULL OR ended >= make_timestamptz($from_us))
             AND started >= make_timestamptz($from_us)
         ORDER BY started DESC, id LIMIT {query.limit}
     """
