@@ -73,10 +73,18 @@ def burn_finding(budget: Budget, tenant: str, pair: BurnPair, at_ns: int) -> Fin
         active=True,
         at_ns=at_ns,
         severity=pair.severity,
-        summary=f"{_name(budget, tenant)} is used up too fast: {pair.name}",
+        summary=f"{_name(budget, tenant)} is used up too fast: {pair.factor} times the pace that makes it last, in the"
+        f" last {_span(pair.long_ns)} and the last {_span(pair.short_ns)}",
         threshold=float(pair.factor),
-        window=f"{pair.long_ns // MINUTE_NS}m",
+        window=_span(pair.long_ns),
     )
+
+
+def _span(nanoseconds: int) -> str:
+    """Return ``30m``, ``6h`` or ``3d``."""
+    minutes = nanoseconds // MINUTE_NS
+    size, unit = next(pair for pair in ((1440, "d"), (60, "h"), (1, "m")) if minutes % pair[0] == 0)
+    return f"{minutes // size}{unit}"
 
 
 def text_of(finding: Finding) -> str:
