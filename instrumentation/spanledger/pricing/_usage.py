@@ -38,6 +38,10 @@ _PARTS = (
     ("output", ("audio_output", "image_output")),
 )
 """A total and disjoint parts of it."""
+_PLACES = tuple(
+    (TOKEN_FIELDS.index(total), tuple(TOKEN_FIELDS.index(part) for part in parts)) for total, parts in _PARTS
+)
+"""The same as places in a tuple of all counts."""
 
 
 def contradiction(usage: TokenUsage) -> str | None:
@@ -45,15 +49,18 @@ def contradiction(usage: TokenUsage) -> str | None:
 
     Parts without their total contradict nothing here: whether the total is needed depends on the price.
     """
-    counts = {name: count for name, count in zip(TOKEN_FIELDS, _counts(usage), strict=True) if count is not None}
-    for name, count in counts.items():
-        if type(count) is not int or count < 0:
-            return f"{name} is {count!r}, not a count of tokens"
-    for total_name, part_names in _PARTS:
-        parts = sum([counts[name] for name in part_names if name in counts])
-        if not parts:
-            continue
-        total = counts.get(total_name)
-        if parts > (total or 0) and not (total is None and total_name in {"input", "output"}):
-            return f"{' + '.join(part_names)} is {parts}, more than {total_name}, which is {total}"
+    counts = _counts(usage)
+    for place, count in enumerate(counts):
+        if count is not None and (type(count) is not int or count < 0):
+            return f"{TOKEN_FIELDS[place]} is {count!r}, not a count of tokens"
+    for total_at, parts_at in _PLACES:
+        parts = 0
+        for place in parts_at:
+            parts += counts[place] or 0
+        if parts and parts > (counts[total_at] or 0):
+            total, total_name = counts[total_at], TOKEN_FIELDS[total_at]
+            if total is None and total_name in {"input", "output"}:
+                continue
+            names = " + ".join(TOKEN_FIELDS[place] for place in parts_at)
+            return f"{names} is {parts}, more than {total_name}, which is {total}"
     return None
