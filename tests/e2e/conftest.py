@@ -65,6 +65,7 @@ class Server:
         self.port = self.grpc_port = 0
         self.wanted_port = 0
         """For HTTP; 0 for any free one."""
+        self.config: Path | None = None
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, *, until: str = "/readyz") -> float:
@@ -72,6 +73,7 @@ class Server:
         began = time.monotonic()
         command = [str(PROGRAM), "serve", "--data", str(self.data), "--grpc-port", "0", "--pg-port", "0"]
         command += ["--port", str(self.wanted_port)]
+        command += [] if self.config is None else ["--config", str(self.config)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment}
