@@ -14,7 +14,23 @@ from spanledger_dashboards.page._calls import FINISH_REASONS, call_row
 from spanledger_dashboards.page._cells import board_path
 from spanledger_dashboards.page._chart import Mark
 from spanledger_dashboards.page._format import exact_usd, shown
-from spanledger_dashboards.page._render import render_board, render_calls, render_error, render_login, render_trace
+from spanledger_dashboards.page._render import (
+    render_board,
+    render_calls,
+    render_error,
+    render_login,
+    render_review,
+    render_trace,
+)
+from spanledger_dashboards.page._review import (
+    CompareView,
+    Labelling,
+    ReviewView,
+    ScoreView,
+    queue_row,
+    rate_row,
+    score_view,
+)
 from spanledger_dashboards.page._said import Text, said
 from spanledger_dashboards.page._state import CHOICES, PRESETS, REFRESHES, Period, State
 from spanledger_dashboards.page._static import StaticFile, static_files
@@ -41,6 +57,8 @@ __all__ = [
     "Answer",
     "CallRow",
     "Choice",
+    "CompareView",
+    "Labelling",
     "Mark",
     "Nav",
     "Nothing",
@@ -48,6 +66,8 @@ __all__ = [
     "Period",
     "Question",
     "Reading",
+    "ReviewView",
+    "ScoreView",
     "Shell",
     "State",
     "StaticFile",
@@ -64,12 +84,16 @@ __all__ = [
     "marks_sql",
     "panel_of",
     "question_of",
+    "queue_row",
+    "rate_row",
     "render_board",
     "render_calls",
     "render_error",
     "render_login",
+    "render_review",
     "render_trace",
     "said",
+    "score_view",
     "shown",
     "static_files",
     "trace_of",

@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from spanledger_dashboards.page._review import Labelling, ReviewView
 from spanledger_dashboards.page._state import PRESETS
 from spanledger_dashboards.page._static import static_files
 from spanledger_dashboards.page._trace import TraceView
@@ -50,9 +51,14 @@ def render_calls(
     )
 
 
-def render_trace(shell: Shell, trace: TraceView, reading: Reading) -> str:
+def render_trace(shell: Shell, trace: TraceView, reading: Reading, labelling: Labelling) -> str:
     """Return a trace as a page."""
-    return _render("trace.html", shell=shell, trace=trace, reading=reading)
+    return _render("trace.html", shell=shell, trace=trace, reading=reading, labelling=labelling)
+
+
+def render_review(shell: Shell, view: ReviewView, choices: Sequence[Choice], fields: Sequence[Choice]) -> str:
+    """Return rates, a comparison and the queue of answers to look at."""
+    return _render("review.html", shell=shell, view=view, choices=choices, fields=fields)
 
 
 def render_login(shell: Shell, *, message: str, next_page: str) -> str:

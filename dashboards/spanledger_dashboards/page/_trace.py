@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from spanledger_dashboards.page._format import NOTHING, exact_usd, shown
+from spanledger_dashboards.page._review import ScoreView
 from spanledger_dashboards.page._said import Text
 
 _MOST_DEPTH: Final = 12
@@ -66,6 +67,7 @@ class SpanView:
     attributes: Sequence[tuple[str, str]]
     events: Sequence[tuple[str, str]]
     texts: Sequence[Text]
+    scores: Sequence[ScoreView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ def trace_of(
     spans: Sequence[Mapping[str, Any]],
     explanations: Mapping[str, Mapping[str, Any]],
     texts: Mapping[str, Sequence[Text]],
+    scores: Mapping[str, Sequence[ScoreView]],
 ) -> TraceView:
     """Return the view of a trace.
 
@@ -98,6 +101,7 @@ def trace_of(
         spans: As ``GET /api/v1/traces/{trace_id}`` has them, depth first, at least one.
         explanations: As ``/explain`` has them, by span; prices as mappings.
         texts: What was said, by span, where it is stored and may be seen.
+        scores: What was judged, by span.
     """
     first = min(_start(span) for span in spans)
     end = max(_start(span) + _length(span) for span in spans)
@@ -105,7 +109,13 @@ def trace_of(
     calls = [span["call"] for span in spans if span["call"] and span["call"]["billable"]]
     return TraceView(
         trace_id=trace_id,
-        spans=[_span(span, first, whole, explanations.get(span["span_id"], {}), texts) for span in spans],
+        spans=[
+            replace(
+                _span(span, first, whole, explanations.get(span["span_id"], {}), texts),
+                scores=scores.get(span["span_id"], ()),
+            )
+            for span in spans
+        ],
         start=first,
         duration=shown(whole, "ms"),
         middle=shown(whole / 2, "ms"),
@@ -166,6 +176,7 @@ def _span(
         attributes=[(name, _plain(value)) for name, value in sorted((span["attributes"] or {}).items())],
         events=[(event.get("name") or NOTHING, _plain(event.get("attributes"))) for event in span["events"] or ()],
         texts=texts.get(span["span_id"], ()),
+        scores=(),
     )
 
 

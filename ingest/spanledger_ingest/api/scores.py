@@ -19,7 +19,17 @@ from spanledger_ingest.api._json import json_response, page
 from spanledger_ingest.api._openapi import PROBLEM, lists, row
 from spanledger_ingest.api._params import MAX_PAGE, Params, Time, TraceId, _nanoseconds
 from spanledger_ingest.auth import Principal
-from spanledger_ingest.scoring import Label, Quality, UnknownCallError, comparison, explained, rates, review_queue
+from spanledger_ingest.scoring import (
+    Label,
+    Quality,
+    UnknownCallError,
+    comparison,
+    explained,
+    prompt_of,
+    rates,
+    review_queue,
+    side_of,
+)
 from spanledger_ingest.scoring import save_label as save
 from spanledger_ingest.store import DIMENSIONS, CallKey, DuckDBStore, ScoreFilter, ScorePlace
 
@@ -40,7 +50,7 @@ class ScoreParams(Params):
 
     def wanted(self, principal: Principal, **more: Any) -> ScoreFilter:
         """Return the filter, in the scope of the caller."""
-        name, version = _prompt(self.prompt)
+        name, version = prompt_of(self.prompt)
         return ScoreFilter(
             filters=self.filters(principal),
             window=self.window(),
@@ -156,7 +166,9 @@ def _add_reports(router: APIRouter, store: DuckDBStore) -> None:
     def compare(params: Annotated[CompareParams, Query()], principal: Reader) -> Response:
         """Whether B passes less or more often than A, by a test that may be asked at any time."""
         wanted = params.wanted(principal)
-        a, b, found = comparison(store.quality, _side(wanted, params.by, params.a), _side(wanted, params.by, params.b))
+        a, b, found = comparison(
+            store.quality, side_of(wanted, params.by, params.a), side_of(wanted, params.by, params.b)
+        )
         sides = {
             side: {"value": value, "evaluable": tally.evaluable, "failing": tally.failing}
             for side, value, tally in (("a", params.a, a), ("b", params.b, b))
@@ -197,20 +209,6 @@ def _add_writers(router: APIRouter, store: DuckDBStore, quality: Quality) -> Non
         step = quality.scoring.backfill(window, key)
         cursor = None if step.after is None else _encoded(step.after)
         return json_response({"scored": step.scored, "remaining": step.remaining, "next_cursor": cursor})
-
-
-def _prompt(text: str | None) -> tuple[str | None, str | None]:
-    if text is None:
-        return None, None
-    name, at, version = text.rpartition("@")
-    return (name, version) if at else (text, None)
-
-
-def _side(wanted: ScoreFilter, by: str, value: str) -> ScoreFilter:
-    if by == "model":
-        return replace(wanted, filters=replace(wanted.filters, model=value))
-    name, version = _prompt(value)
-    return replace(wanted, prompt_name=name, prompt_version=version)
 
 
 def _place(last: dict[str, Any]) -> ScorePlace:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from spanledger_analytics import schema
 from spanledger_analytics.errors import SqlRefusedError, SqlTimeoutError, SqlTooLargeError
 from spanledger_analytics.ports import SpanStore
 from spanledger_dashboards.boards import BOARDS
@@ -28,6 +29,7 @@ from spanledger_dashboards.page import (
 from spanledger_dashboards.panels import Annotation, Board, PanelSpec
 from spanledger_ingest.api import SqlReader
 from spanledger_ingest.auth import VIEW_SCOPES, Principal
+from spanledger_ingest.store import EvidenceReader, QualityReader
 
 _AT_ONCE: Final = 4
 """As many as the store answers at a time."""
@@ -39,6 +41,13 @@ _Rows = list[tuple[Any, ...]]
 
 class PageStore(SpanStore, SqlReader, Protocol):
     """What pages need of a store."""
+
+    evidence: EvidenceReader
+    quality: QualityReader
+
+    def put_rows(self, table: schema.Table, rows: pa.Table, key: Sequence[str]) -> None:
+        """Write rows, replacing those of an equal key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from spanledger_ingest.page._door import Door, PageDoor, Reader, door_of
 from spanledger_ingest.page._frame import Frame
 from spanledger_ingest.page._login import login_routes
 from spanledger_ingest.page._params import PageParams, read, state_of
+from spanledger_ingest.page._review import review_routes
 from spanledger_ingest.page._shown import PageRoute, html
 from spanledger_ingest.page._trace import trace_routes
 
@@ -43,6 +44,7 @@ class Pages:
             _board_routes(self._boards, door, frame),
             calls_routes(store, self._boards, door, frame),
             trace_routes(store, price, door, frame),
+            review_routes(store, self._boards, door, frame),
             login_routes(sessions, door),
             _static_routes(door),
         ):

@@ -16,6 +16,7 @@ from spanledger_ingest.page._door import Door, Reader, refuse_foreign_form
 from spanledger_ingest.page._frame import Frame
 from spanledger_ingest.page._login import check_form, read_form
 from spanledger_ingest.page._params import PageParams, read, state_of
+from spanledger_ingest.page._review import labelling_of, scores_of_trace
 from spanledger_ingest.page._shown import PageRoute, html
 
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -34,8 +35,10 @@ def trace_routes(store: PageStore, price: Price | None, door: Door, frame: Frame
             trace_tree(store, trace_id, reader.principal),
             _explanations(store, trace_id, reader.principal, price),
             texts,
+            scores_of_trace(store, trace_id, reader.principal, with_text=reading.state == "shown"),
         )
-        return html(render_trace(frame.shell(f"Trace {trace_id[:8]}", "/calls", state, reader), view, reading))
+        shell = frame.shell(f"Trace {trace_id[:8]}", "/calls", state, reader)
+        return html(render_trace(shell, view, reading, labelling_of(reader, f"/traces/{trace_id}")))
 
     @router.get("/traces/{trace_id}")
     def trace(trace_id: str, request: Request, reader: Reader = traces) -> Response:

@@ -6,7 +6,7 @@ from spanledger_ingest.scoring._events import Events, Judged, event_of
 from spanledger_ingest.scoring._explain import explained
 from spanledger_ingest.scoring._labels import Label, UnknownCallError, save_label
 from spanledger_ingest.scoring._quality import Quality
-from spanledger_ingest.scoring._reports import comparison, rates, review_queue
+from spanledger_ingest.scoring._reports import comparison, newest_scores, prompt_of, rates, review_queue, side_of
 from spanledger_ingest.scoring._rows import score_row, table_of
 from spanledger_ingest.scoring._scoring import Backfilled, Follower, Judge, Scoring
 
@@ -27,12 +27,15 @@ __all__ = [
     "evidence_of",
     "evidence_of_calls",
     "explained",
+    "newest_scores",
+    "prompt_of",
     "rates",
     "read_rows",
     "review_queue",
     "save_label",
     "score_row",
     "score_rows",
+    "side_of",
     "table_of",
     "unmet",
 ]

@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from spanledger_analytics.evaluation import Evidence, Extract
 from spanledger_ingest.scoring._assemble import evidence_of
-from spanledger_ingest.store import DuckDBStore
+from spanledger_ingest.store import EvidenceReader, QualityReader
 
 
-def explained(store: DuckDBStore, trace_id: str, owner: str | None) -> list[dict[str, Any]]:
+class ExplainStore(Protocol):
+    """Where scores and text are."""
+
+    evidence: EvidenceReader
+    quality: QualityReader
+
+
+def explained(store: ExplainStore, trace_id: str, owner: str | None) -> list[dict[str, Any]]:
     """Return the scores of a trace; offences and support have their text while it is stored."""
     material = store.evidence.calls_of_trace(trace_id, owner)
     known = {(one.owner, one.span_id): one for one, _ in evidence_of(material)}

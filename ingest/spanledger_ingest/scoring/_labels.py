@@ -1,16 +1,28 @@
 """Labels: what people say of answers, kept beside the scores."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
+
+import pyarrow as pa
 
 from spanledger_analytics import rows, schema
 from spanledger_ingest.errors import IngestError
-from spanledger_ingest.store import DuckDBStore
+from spanledger_ingest.store import QualityReader
 
 Source: TypeAlias = Literal["end_user", "reviewer", "judge"]
 _KEY: Final = ("owner", "trace_id", "span_id", "name", "source", "author")
+
+
+class LabelStore(Protocol):
+    """Where labels are kept."""
+
+    quality: QualityReader
+
+    def put_rows(self, table: schema.Table, rows: pa.Table, key: Sequence[str]) -> None:
+        """Write rows, replacing those of an equal key."""
+        ...
 
 
 class UnknownCallError(IngestError):
@@ -31,7 +43,7 @@ class Label:
     weight: float = 1.0
 
 
-def save_label(store: DuckDBStore, label: Label, owner: str | None, wall: Callable[[], int] = time.time_ns) -> None:
+def save_label(store: LabelStore, label: Label, owner: str | None, wall: Callable[[], int] = time.time_ns) -> None:
     """Keep a label; the same author's earlier one of the same score makes place.
 
     Raises:

@@ -1,7 +1,8 @@
 """Scores in sum: rates with intervals and coverage, comparisons, and the queue of what to review."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from spanledger_analytics.quality import Agreement, Comparison, Tally, compare, inclusion, rate_of
@@ -81,6 +82,34 @@ def version_key(version: str | None) -> tuple[list[int], str]:
     """Return what orders versions: numbers before the digest, as numbers."""
     text = version or ""
     return [int(number) for number in re.findall(r"\d{1,9}", text.split("+")[0])], text
+
+
+def newest_scores(found: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return scores without those of ours of which a newer version judged the same; by name."""
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, row in enumerate(found):
+        ours = row["source"] == "spanledger"
+        key = (row["span_id"], row["name"], row["source"], 0 if ours else number)
+        known = kept.get(key)
+        if known is None or version_key(known["scorer_version"]) < version_key(row["scorer_version"]):
+            kept[key] = dict(row)
+    return sorted(kept.values(), key=lambda row: row["name"])
+
+
+def prompt_of(text: str | None) -> tuple[str | None, str | None]:
+    """Return name and version of ``name@version``, or of ``name``."""
+    if text is None:
+        return None, None
+    name, at, version = text.rpartition("@")
+    return (name, version) if at else (text, None)
+
+
+def side_of(wanted: ScoreFilter, by: str, value: str) -> ScoreFilter:
+    """Return the scores of one model, or of one version of a prompt."""
+    if by == "model":
+        return replace(wanted, filters=replace(wanted.filters, model=value))
+    name, version = prompt_of(value)
+    return replace(wanted, prompt_name=name, prompt_version=version)
 
 
 def comparison(store: QualityReader, a: ScoreFilter, b: ScoreFilter) -> tuple[Tally, Tally, Comparison]:

@@ -192,6 +192,17 @@ def of_trace(cursor: duckdb.DuckDBPyConnection, trace_id: str, owner: str | None
     return fetch(cursor, sql, values)
 
 
+def labels_of_trace(cursor: duckdb.DuckDBPyConnection, trace_id: str, owner: str | None) -> pa.Table:
+    """Return what people said of a trace, the latest first."""
+    mine = "" if owner is None else "AND owner = $owner"
+    values = {"trace": trace_id} | ({} if owner is None else {"owner": owner})
+    sql = f"""
+        SELECT span_id, name, label, source FROM {_LABELS} WHERE trace_id = $trace {mine}
+        ORDER BY start_ns DESC LIMIT 500
+    """
+    return fetch(cursor, sql, values)
+
+
 def _names(by: Sequence[str]) -> list[str]:
     return [name for dimension in by for name in DIMENSIONS[dimension]]
 
@@ -271,3 +282,7 @@ class QualityReader:
     def of_trace(self, trace_id: str, owner: str | None) -> pa.Table:
         """See :func:`of_trace`."""
         return self._run(lambda cursor: of_trace(cursor, trace_id, owner))
+
+    def labels_of_trace(self, trace_id: str, owner: str | None) -> pa.Table:
+        """See :func:`labels_of_trace`."""
+        return self._run(lambda cursor: labels_of_trace(cursor, trace_id, owner))

@@ -16,10 +16,14 @@ from spanledger_dashboards.boards import BOARDS
 from spanledger_dashboards.page import (
     Answer,
     Choice,
+    CompareView,
+    Labelling,
     Mark,
     Nothing,
     Period,
     Reading,
+    ReviewView,
+    ScoreView,
     Shell,
     State,
     Text,
@@ -29,12 +33,16 @@ from spanledger_dashboards.page import (
     links_of,
     panel_of,
     question_of,
+    queue_row,
+    rate_row,
     render_board,
     render_calls,
     render_error,
     render_login,
+    render_review,
     render_trace,
     said,
+    score_view,
     shown,
     static_files,
     trace_of,
@@ -234,14 +242,74 @@ def a_span(text: str = "x", call: Any = None, **changes: Any) -> dict[str, Any]:
 
 def trace_page(text: str, call: Any = None) -> str:
     explained = {"text": text, "price": {"lines": [], "amount": None, "detail": text, "reason": text}}
-    view = trace_of("ab" * 16, [a_span(text, call)], {"cd" * 8: explained}, {"cd" * 8: [Text(kind=text, text=text)]})
-    return render_trace(shell(), view, Reading(state="offered", needs_reason=True, form_token="t", message=text))
+    texts = {"cd" * 8: [Text(kind=text, text=text)]}
+    view = trace_of("ab" * 16, [a_span(text, call)], {"cd" * 8: explained}, texts, {"cd" * 8: [a_score(text)]})
+    reading = Reading(state="offered", needs_reason=True, form_token="t", message=text)
+    return render_trace(shell(), view, reading, Labelling(allowed=True, form_token="t", back=text))
+
+
+def score_row(text: str = "x", **changes: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"trace_id": "ab" * 16, "span_id": "cd" * 8, "name": text, "value": 0.25, "label": "fail"}
+    row |= {"explanation": text, "scorer_version": text, "confidence": 0.75, "tenant_id": text, "model": text}
+    detail = {"offences": [{"reason": text, "text": text}], "support": {"text": text}}
+    return row | {"use_case": text, "prompt_name": text, "prompt_version": "v3", "detail": detail} | changes
+
+
+def a_score(text: str) -> ScoreView:
+    return score_view(score_row(text), [{"label": "fail", "source": "end_user"}])
+
+
+def rate(text: str = "x", **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": text, "scorer_version": text, "tenant_id": text, "model": text}
+    found |= {"calls": 1000, "evaluable": 250, "coverage_percent": 25.0, "failing": 20, "failing_percent": 8.0}
+    found |= {"low_percent": 5.0, "high_percent": 12.0, "method": "corrected", "labels": 60}
+    return found | {"not_evaluable": {"no_context": 700, text: 50}} | changes
+
+
+def review_page(text: str = "x", *, allowed: bool = True, **changes: Any) -> str:
+    compared = CompareView(by="model", a=text, b=text, sentence=text, worse=True, sides=[(text, text)])
+    view = ReviewView(
+        name=text,
+        names=[text],
+        rates=[rate_row(rate(text, **changes))],
+        comparison=compared,
+        queue=[queue_row(score_row(text), datetime(2026, 9, 21, tzinfo=UTC), "/traces/x")],
+        labelling=Labelling(allowed=allowed, form_token="t", back="/review"),
+        saved=True,
+    )
+    return render_review(shell(), view, [], [])
+
+
+def test_a_rate_has_its_interval_and_its_coverage() -> None:
+    page = review_page()
+    assert "8.0 %" in page
+    assert "5.0 % to 12.0 %" in page
+    assert "250 of 1,000" in page
+    assert "corrected, 60 labels" in page
+    assert "no context 700" in page
+    nothing = review_page(evaluable=0, failing_percent=None, low_percent=None, high_percent=None)
+    assert "0.0 %" not in nothing
+    assert "None" not in nothing
+
+
+def test_who_may_not_label_sees_no_form_for_it() -> None:
+    assert 'action="/review/label"' in review_page()
+    page = review_page(allowed=False)
+    assert 'action="/review/label"' not in page
+    assert "scores:write" in page
+
+
+def test_a_score_shows_words_only_where_it_has_them() -> None:
+    shown_ = a_score("said")
+    assert (shown_.places, shown_.support, shown_.said) == ([("said", "said")], "said", "fail (end user)")
+    bare = score_view(score_row("said", detail=None, value=None, label="not_evaluable", confidence=None))
+    assert (bare.places, bare.support, bare.value, bare.label) == ([], "", "", "not evaluable")
 
 
 def test_a_trace_sums_up_what_is_known() -> None:
     calls = [a_call(cost_usd="0.5", input_tokens=7), a_call()]
     spans = [a_span(call=call, span_id=f"{place:016x}", status="ok") for place, call in enumerate(calls)]
-    view = trace_of("ab" * 16, spans, {}, {})
+    view = trace_of("ab" * 16, spans, {}, {}, {})
     assert view.cost == "$0.500000000 and 1 of unknown cost"
     assert view.tokens == "7 in, 24 out"
     assert view.calls == 2
