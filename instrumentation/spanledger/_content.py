@@ -19,6 +19,7 @@ from spanledger.settings import ContentPolicy
 _CONTENT = re.compile(
     r"gen_ai\.(?:input\.messages|output\.messages|system_instructions|tool\.definitions)$"
     r"|gen_ai\.tool\.(?:call\.arguments|call\.result|description)$"
+    r"|gen_ai\.retrieval\.(?:documents|query\.text)$"
     r"|gen_ai\.(?:prompt|completion)\.(?:\d+\.|variable\.)"
     r"|gen_ai\.(?:prompt|completion)$"
     r"|(?:input|output)\.value$"

@@ -196,6 +196,8 @@ CONTENT = {
     "gen_ai.system_instructions": "be kind",
     "gen_ai.tool.definitions": "[]",
     "gen_ai.tool.call.arguments": "{}",
+    "gen_ai.retrieval.documents": "[]",
+    "gen_ai.retrieval.query.text": "hi",
     "gen_ai.prompt.0.content": "hi",
     "gen_ai.completion.0.content": "hi",
     "gen_ai.prompt.variable.name": "Ann",
