@@ -10,8 +10,7 @@ from spanledger_analytics.scorers.groundedness._context import Context, Supporte
 from spanledger_analytics.scorers.groundedness._words import NEGATION, Word, scaled, words
 
 SENTENCE_FEATURES: Final = (
-    "cover", "plain", "best1", "best2", "pairs", "bigrams", "grams", "run", "numbers", "names", "negation", "asked",
-    "rarest",
+    "cover", "best1", "best2", "bigrams", "grams", "numbers", "names", "negation", "asked", "rarest",
 )  # fmt: skip
 
 
@@ -58,13 +57,10 @@ def measure(
     unasked = sum(weights.of(word) for word in missing if word.stem not in asked)
     features = (
         sum(m * s for m, s in zip(mass, support, strict=True)) / total,
-        sum(s > 0 for s in support) / len(said),
         first / total,
         second / total,
-        _pairs(met, context),
         _bigrams(said, context),
         len(grams & context.grams) / len(grams),
-        _run(support),
         _share(missing, said, number=True),
         _share([w for w in missing if w.stem not in asked], said, number=False),
         float(not differs),
@@ -100,31 +96,11 @@ def _best(met: Sequence[str | None], mass: Sequence[float], context: Context) ->
     return sums[first], sums[first] + max(rest.values(), default=0.0), context.sentences[first]
 
 
-def _pairs(met: Sequence[str | None], context: Context) -> float:
-    """Return the share of neighbouring words that stand in one sentence of the context."""
-    if len(met) == 1:
-        return float(met[0] is not None)
-    together = 0
-    for one, other in itertools.pairwise(met):
-        if one and other:
-            together += not set(context.holders.get(one, ())).isdisjoint(context.holders.get(other, ()))
-    return together / (len(met) - 1)
-
-
 def _bigrams(said: Sequence[Word], context: Context) -> float:
     if len(said) == 1:
         return float(said[0].stem in context.holders)
     stems = [word.stem for word in said]
     return sum(pair in context.bigrams for pair in itertools.pairwise(stems)) / (len(stems) - 1)
-
-
-def _run(support: Sequence[float]) -> float:
-    """Return the longest run of supported words, as a share."""
-    longest = current = 0
-    for value in support:
-        current = current + 1 if value else 0
-        longest = max(longest, current)
-    return longest / len(support)
 
 
 def _share(missing: Sequence[Word], said: Sequence[Word], *, number: bool) -> float:
