@@ -26,6 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from spanledger_analytics import schema
 from spanledger_dashboards.boards import BOARDS
 from spanledger_dashboards.panels import PanelSpec, Value, auto_interval, expand
+from spanledger_dashboards.provision._rules import RULES, RuleSpec
 from spanledger_ingest.store import DuckDBStore
 from spanledger_ingest.traffic import DEFAULT_END_NS, build_world, generate
 
@@ -416,6 +417,17 @@ def test_a_tenant_sees_its_own_rows_as_an_operator_sees_them_who_chose_it(day: D
             found += [f"{name} shows {other}" for other in day.tenants if other != tenant and other in shown]
         assert found == []
         assert day.ask(OTHERS["variable tenant"], tenant).rows == [(tenant,)]
+
+
+@pytest.mark.parametrize("spec", RULES, ids=[spec.id for spec in RULES])
+def test_alert_rules_answer_one_value_for_each_thing(day: Day, spec: RuleSpec) -> None:
+    everybody, own = day.ask(spec.sql), day.ask(spec.sql, day.tenants[0])
+    assert everybody.columns[-1] == "value"
+    for row in [*everybody.rows, *own.rows]:
+        assert all(isinstance(label, str) for label in row[:-1])
+        assert 0 <= float(row[-1]) < 100
+    assert len({row[:-1] for row in everybody.rows}) == len(everybody.rows) > 0
+    assert not [other for other in day.tenants[1:] if other in repr(own)]
 
 
 def test_choices_narrow_and_hostile_ones_find_nothing(day: Day) -> None:

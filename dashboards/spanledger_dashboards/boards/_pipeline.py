@@ -172,6 +172,7 @@ GROUP BY 1, 2, 3 ORDER BY spans DESC, 1, 2, 3 LIMIT 50""",
         Field(name="spans", label="Reports", unit="spans"),
         Field(name="cost", label="Cost", unit="usd"),
         sql.UNPRICED_COLUMN,
+        width=24,
     ),
     parts.table(
         "pipeline-refused-list",

@@ -175,6 +175,7 @@ GROUP BY 1, 2 ORDER BY 2, n DESC, 1 LIMIT 60""",
         Field(name="margin", label="Margin", unit="score", decimals=3),
         _FAILING,
         no_data=_EMPTY,
+        width=24,
         fills_when=SCORES_FILL,
     ),
     parts.table(

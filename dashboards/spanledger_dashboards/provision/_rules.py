@@ -54,10 +54,11 @@ GROUP BY 1, 2 HAVING count(*) >= 20 ORDER BY 1, 2""",
     ),
     RuleSpec(
         id="budgets",
-        title="A budget is used up",
-        summary="Budget {{ $labels.budget }} of {{ $labels.tenant }} is used up.",
-        sql="""SELECT name AS budget, coalesce(tenant_id, '(all)') AS tenant, max(share) AS value
-FROM budgets GROUP BY 1, 2 ORDER BY 1, 2""",
+        title="A budget is exceeded",
+        summary="Budget {{ $labels.budget }} of {{ $labels.tenant }} is exceeded.",
+        sql="""SELECT name AS budget, coalesce(tenant_id, '(all)') AS tenant,
+  max(spent_usd::DOUBLE / limit_usd) AS value
+FROM budgets WHERE limit_usd > 0 AND spent_usd IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2""",
         threshold=1.0,
         seconds=_HOUR,
         for_="0s",
