@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from spanledger_alerts._replay_data import read_once
 from spanledger_alerts.alert_tables import TABLES
 from spanledger_alerts.engine import AlertEngine, Policy, Tracked
 from spanledger_alerts.errors import RuleError
@@ -60,6 +61,8 @@ def replay(
     moments = range(start, end, step)
     if not 0 < len(moments) <= 5 * _MAX_MOMENTS:
         raise RuleError(f"{len(moments):,} moments to look at: choose a later end, or a longer step")
+    if isinstance(rule, BurnRateRule):
+        data = read_once(rule, data, moments)
     sent: list[Notification] = []
     with closing(_Memory()) as memory:
         engine = AlertEngine(memory, policy, sent.append)

@@ -1,10 +1,12 @@
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spanledger_alerts.engine import Policy, Routes
 from spanledger_alerts.errors import RuleError
 from spanledger_alerts.records import Finding
 from spanledger_alerts.replay import replay
@@ -65,6 +67,44 @@ def test_every_metric_is_computed_by_every_dimension(clean: DuckDBStore) -> None
         assert rows.schema.names[-2:] == ["value", "volume"]
         if metric.source == "calls":
             assert rows.num_rows
+
+
+def test_windows_that_follow_each_other_are_read_as_each_by_itself(clean: DuckDBStore) -> None:
+    windows = tuple(Window(END - place * HOUR, END - (place - 1) * HOUR) for place in (5, 4, 3, 2, 1))
+    for metric in ("error_rate", "duration_p95", "cost_usd"):
+        query = MetricQuery(metric=metric, windows=windows, by=("tenant", "model"), limit=3)
+        each = [clean.rule_metric(replace(query, windows=(window,))).to_pylist() for window in windows]
+        wanted = [row | {"place": place} for place, rows in enumerate(each) for row in rows]
+        found = clean.rule_metric(query).to_pylist()
+        assert sorted(found, key=str) == sorted(wanted, key=str)
+
+
+def test_a_replay_of_burn_rates_reads_little_and_finds_what_each_moment_would(clean: DuckDBStore) -> None:
+    rule = BurnRateRule(name="burning", objective=0.995, min_volume=20, min_bad=1, by=("tenant", "model"))
+    data, read = StoredData(clean), 0
+    moments = range(END - DAY // 2 + 17, END, 30 * MINUTE)
+
+    class Counted(StoredData):
+        def rule_metric(self, query: MetricQuery) -> Any:
+            nonlocal read
+            read += sum(window.to_ns - window.from_ns for window in query.windows)
+            return super().rule_metric(query)
+
+    spans: dict[tuple[str, ...], list[int]] = {}
+    began: list[tuple[int, tuple[str, ...]]] = []
+    for place, moment in enumerate(moments):
+        for finding in evaluate(rule, data, [moment])[0]:
+            key = tuple(finding.labels.values())
+            if finding.active and place - 1 not in spans.get(key, []):
+                began.append((moment, key))
+            if finding.active:
+                spans.setdefault(key, []).append(place)
+    policy = Policy(rules={rule.name: rule}, routes=Routes())
+    window = (moments.start, moments.stop)
+    *_, last = replay(rule, Counted(clean), policy, window, step_ns=moments.step)
+    assert sorted((alert.since, tuple(alert.finding.labels.values())) for alert in last.alerts) == sorted(began)
+    assert began
+    assert read < 4 * DAY
 
 
 def test_metrics_are_what_they_say(clean: DuckDBStore) -> None:

@@ -80,7 +80,7 @@ def _finding(rule: BurnRateRule, row: Mapping[str, Any], bad: Mapping[int, _Bad]
         value=burn,
         threshold=worst.factor,
         window=f"{_texts.duration(worst.long)}+{_texts.duration(worst.short)}",
-        links=_texts.links(labels, Window(max(at_ns - worst.long, 0), at_ns)),
+        links=_texts.links(labels, Window(max(at_ns - worst.long, 0), at_ns)) if burning else {},
     )
 
 

@@ -84,7 +84,7 @@ _PROMPT: Final = "prompt_name || coalesce('@' || prompt_version, '')"
 def metric(cursor: duckdb.DuckDBPyConnection, query: MetricQuery) -> pa.Table:
     """Answer a :class:`MetricQuery`."""
     values: dict[str, Any] = {}
-    if query.source != "retries" and _follow_each_other(query.windows):
+    if query.source == "calls" and _follow_each_other(query.windows):
         sql = _tiles(query, values)
     else:
         sql = " UNION ALL ".join(f"({_one_window(query, place, values)})" for place in range(len(query.windows)))
