@@ -128,6 +128,25 @@ def test_rest_ends_the_process_and_leaves_no_zombie(helper: Helper) -> None:
     assert process_of(helper) != pid
 
 
+def test_who_waits_when_it_is_closed_is_sent_away(helper: Helper) -> None:
+    wait_until(helper.ready)
+    os.kill(process_of(helper), signal.SIGSTOP)  # it does not answer any more
+    sent_away = threading.Event()
+
+    def ask() -> None:
+        with pytest.raises(NoHelpError):
+            helper.read(next(requests()))
+        sent_away.set()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    helper.close()
+    assert sent_away.wait(PATIENCE)
+    thread.join(PATIENCE)
+    assert not helper.ready()
+    assert not helper.started
+
+
 def test_the_process_ends_with_the_one_that_started_it() -> None:
     program = (
         "import time\n"

@@ -64,6 +64,7 @@ class Helper:
         self._lock = threading.RLock()
         self._running: _Running | None = None
         self._not_before = 0.0
+        self._closed = False
 
     @property
     def started(self) -> bool:
@@ -75,7 +76,8 @@ class Helper:
         with self._lock:
             running = self._running
             if running is None:
-                self._running = self._start() if time.monotonic() >= self._not_before else None
+                may_start = not self._closed and time.monotonic() >= self._not_before
+                self._running = self._start() if may_start else None
                 return False
             try:
                 running.greeted = running.greeted or (running.greeting.poll() and bool(running.greeting.recv_bytes()))
@@ -112,6 +114,12 @@ class Helper:
             running, self._running = self._running, None
         if running is not None:
             running.end()
+
+    def close(self) -> None:
+        """End the process for good; who waits for an answer is sent away. Idempotent."""
+        with self._lock:
+            self._closed = True
+        self.rest()
 
     def _start(self) -> _Running | None:
         pairs = [Pipe() for _ in range(LINES)]

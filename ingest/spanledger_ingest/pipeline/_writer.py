@@ -182,6 +182,7 @@ class Writer:
             return not self._pending
         self._thread.join(timeout)
         self._storing.abandon()
+        self._close_helper()
         self._thread.join(timeout)
         return self._done >= self._enqueued
 
@@ -194,19 +195,19 @@ class Writer:
             while (group := self._next_group()) is not None:
                 if group:
                     self._store_or_replay(group)
-                else:
-                    self._rest()
+                elif self._helper is not None:
+                    self._helper.rest()
                 self._release_journal(force=not group)
             self._release_journal(force=True)
         except AbandonedError:
             _log.warning("stopped before everything was stored; the journal keeps the rest for the next start")
         finally:
             self._reader.shutdown(wait=False, cancel_futures=True)
-            self._rest()
+            self._close_helper()
 
-    def _rest(self) -> None:
+    def _close_helper(self) -> None:
         if self._helper is not None:
-            self._helper.rest()
+            self._helper.close()
 
     def _store_or_replay(self, group: Sequence[_Pending]) -> None:
         fresh = [pending for pending in group if not 0 <= pending.offset < self._read_to]
