@@ -1,8 +1,8 @@
 """No personal data in logs: canaries of every kind go through every door, and are found in the content store alone.
 
 Eight kinds of data, 30 of each, are sent as prompts, answers, passages and log events, in broken requests, in
-addresses, headers and SQL that fail, into handlers that raise and scorers that quote. Then every byte of logs, output,
-metrics and files is searched for them in six encodings, and every table for them as text.
+addresses, headers and SQL that fail, into handlers that raise, scorers that quote and webhooks that fail. Then every
+byte of logs, output, metrics and files is searched for them in six encodings, and every table for them as text.
 """
 
 import base64
@@ -10,12 +10,15 @@ import gzip
 import json
 import logging
 import re
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -32,7 +35,14 @@ from spanledger_analytics import schema
 from spanledger_analytics.evaluation import Evidence
 from spanledger_analytics.scorers import default_scorers
 from spanledger_ingest.service import Service, build_service
-from spanledger_ingest.settings import ContentConfig, ScoringConfig, ServerConfig, Settings, StoreConfig
+from spanledger_ingest.settings import (
+    AlertingConfig,
+    ContentConfig,
+    ScoringConfig,
+    ServerConfig,
+    Settings,
+    StoreConfig,
+)
 from spanledger_ingest.store import DuckDBStore
 
 EACH = 30
@@ -157,6 +167,62 @@ class Quoting:
         raise RuntimeError(evidence.output)
 
 
+class Gossip:
+    """A receiver of webhooks that fails, and says so with everything it should not."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        gossip = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                gossip.got.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(500, CANARIES["word"][3])
+                self.send_header("X-Why", CANARIES["email"][3])
+                self.end_headers()
+                self.wfile.write("\n".join(EVERY).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self.server.server_address[1])
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def gossip() -> Iterator[Gossip]:
+    opened = Gossip()
+    yield opened
+    opened.close()
+
+
+def receivers_of(port: int) -> dict[str, dict[str, Any]]:
+    """Return receivers whose addresses and headers are secrets: one answers with an error, one is not there."""
+    local: dict[str, Any] = {"allow": ["127.0.0.0/8"], "allow_http": True, "shape": "alertmanager"}
+    headers = {"Authorization": f"Bearer {CANARIES['secret'][1]}"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = int(free.getsockname()[1])
+    return {
+        "gossip": {
+            **local, "url": f"http://127.0.0.1:{port}/{CANARIES['word'][1]}", "ports": [port], "headers": headers,
+        },
+        "nobody": {
+            **local, "url": f"http://127.0.0.1:{nobody}/?to={CANARIES['secret'][2]}", "ports": [nobody],
+        },
+    }  # fmt: skip
+
+
 def send_everything(service: Service) -> set[int]:
     """Send the canaries through every door; return the status codes met."""
     url, met = service.http_url, set()
@@ -217,10 +283,11 @@ def tables(data: Path) -> Iterator[tuple[str, bytes]]:
             yield table.name, repr(rows.to_pylist()).encode()
 
 
-@pytest.mark.parametrize("policy", ["none", "full"])
+@pytest.mark.parametrize("policy", ["none", "masked", "full"])
 def test_personal_data_is_in_the_content_store_alone(
     policy: Policy,
     tmp_path: Path,
+    gossip: Gossip,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -231,6 +298,9 @@ def test_personal_data_is_in_the_content_store_alone(
         store=StoreConfig(data=data, threads=1),
         content=ContentConfig(policy=policy),
         scoring=ScoringConfig(quiet_seconds=0.0, late_seconds=0.0),
+        alerting=AlertingConfig(group_wait="0s", group_interval="0s"),
+        rules={"broken": {"metric": "rejected", "threshold": 1, "window": "1h", "every": "1s", "by": ["reason"]}},
+        receivers=receivers_of(gossip.port),
     )
     with monkeypatch.context() as patch:
         scorers = (Quoting(), *default_scorers())
@@ -243,7 +313,8 @@ def test_personal_data_is_in_the_content_store_alone(
             assert {200, 400, 404} <= met
             assert raise_everywhere(service, monkeypatch) == 500
             wait(lambda: service.intake.stats().lag_seconds == 0)
-            if policy == "full":
+            wait(lambda: gossip.got and failures_of(metrics(service)) > 1)
+            if policy != "none":
                 wait(lambda: b'scorer_failures_total{score="quoting"}' in metrics(service))
             shown = metrics(service)
         finally:
@@ -252,12 +323,24 @@ def test_personal_data_is_in_the_content_store_alone(
     found = [*leaks("log", caplog.text.encode()), *leaks("output", (captured.out + captured.err).encode())]
     found += leaks("metrics", shown)
     kept = {name: bool(leaks(name, rows)) for name, rows in tables(data)}
-    assert {name for name, held in kept.items() if held} == ({"span_content"} if policy == "full" else set())
+    assert {name for name, held in kept.items() if held} == (set() if policy == "none" else {"span_content"})
+    if policy == "masked":
+        text = dict(tables(data))["span_content"]
+        assert all(f"[{kind}]".encode() in text for kind in CANARIES if kind != "word")
+        assert set(_ANY.findall(text)) <= {form for word in CANARIES["word"] for form in forms(word)}
+    found += [leak for body in gossip.got for leak in leaks("webhook", body)]
     for file in data.rglob("*"):
         # The journal is what clients sent, as they sent it, until it is safe in the database.
         if file.is_file() and not file.name.startswith("spanledger.duckdb") and file.parent.name != "journal":
             found += leaks(str(file), file.read_bytes())
     assert found == []
+
+
+def failures_of(shown: bytes) -> float:
+    """Return how many attempts to deliver failed."""
+    return sum(
+        float(line.split()[-1]) for line in shown.splitlines() if line.startswith(b"spanledger_delivery_failures")
+    )
 
 
 def metrics(service: Service) -> bytes:
