@@ -103,7 +103,7 @@ class _Table:
             raise BudgetError(f"{self._where}: a table of settings is wanted")
         for key in body:
             if key not in KEYS:
-                raise BudgetError(f"{self._where}.{key}: no such setting{nearest(str(key), KEYS)}")
+                raise BudgetError(f"{self._where}.{_shown(key)}: no such setting{nearest(str(key), KEYS)}")
         self._body = body
 
     def fail(self, key: str, why: str) -> BudgetError:
@@ -201,7 +201,7 @@ class _Table:
     def _only(self, key: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
         for name in table:
             if name not in known:
-                raise self.fail(f"{key}.{name}", f"no such setting{nearest(name, known)}")
+                raise self.fail(f"{key}.{_shown(name)}", f"no such setting{nearest(name, known)}")
 
     def cycle(self) -> Cycle:
         text = self._body.get("period", "month")
@@ -211,7 +211,7 @@ class _Table:
             raise self.fail("period", str(error)) from None
         zone = self._body.get("timezone", "UTC")
         zones = _zones()
-        if zone not in zones:
+        if not isinstance(zone, str) or zone not in zones:
             raise self.fail(
                 "timezone", f"{zone!r} is no time zone of the IANA list{nearest(str(zone), zones, few=True)}"
             )
@@ -295,7 +295,12 @@ def _scaled(length_ns: int) -> tuple[BurnPair, ...]:
 
 
 def _is_value(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 512
+    """Tell whether it can be a name: what is not text in UTF-8 could be neither stored nor shown."""
+    return isinstance(value, str) and 0 < len(value) <= 512 and _shown(value) == value
+
+
+def _shown(name: object) -> str:
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _decimal(value: Any) -> Decimal | None:

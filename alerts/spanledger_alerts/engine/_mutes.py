@@ -10,11 +10,13 @@ from spanledger_alerts.database import Database
 from spanledger_alerts.engine._states import Tracked
 from spanledger_alerts.errors import MatcherError
 from spanledger_alerts.matchers import Matcher, match_all, parse_all
+from spanledger_alerts.rules import DAY
 
 Kind: TypeAlias = Literal["silence", "planned"]
 _COLUMNS: Final = "id, kind, owner, matchers, starts, ends, author, comment, created"
 _MAX_OPEN: Final = 1_000
 _MAX_TEXT: Final = 500
+_LONGEST: Final = 366 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Mutes:
             raise MatcherError("matchers: at least one must not match a missing label: this would mute everything")
         if not 0 <= starts < ends or ends <= now:
             raise MatcherError("the end must lie after the start and after now")
+        if ends > now + _LONGEST:
+            raise MatcherError("the end must lie within a year: what is to be quiet for ever is a rule to switch off")
         if not author or not comment or max(len(author), len(comment)) > _MAX_TEXT:
             raise MatcherError(f"say who and why, in at most {_MAX_TEXT} characters each")
         mute = Mute(

@@ -374,6 +374,7 @@ def test_events_in_a_planned_change_are_recorded_and_not_told() -> None:
         ([], HOUR, "mute everything"),
         (["severity!=critical"], HOUR, "mute everything"),
         (["tenant=acme"], 0, "after the start"),
+        (["tenant=acme"], 367 * DAY, "within a year"),
         (["tenant"], HOUR, "is no matcher"),
         (['tenant="acme'], HOUR, "quotes do not end"),
         (["tenant=~(a+)+"], HOUR, "none behind a group"),
