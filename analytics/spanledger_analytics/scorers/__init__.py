@@ -17,6 +17,7 @@ from spanledger_analytics.scorers._repetition import Repetition
 from spanledger_analytics.scorers._structure import Structure
 from spanledger_analytics.scorers._text import Sentence, sentences
 from spanledger_analytics.scorers.groundedness import Groundedness
+from spanledger_analytics.scorers.injection import Injection
 
 GROUP: Final = "spanledger.scorers"
 """Entry points of this group are callables without arguments that return a scorer."""
@@ -32,7 +33,7 @@ def default_scorers() -> tuple[Scorer, ...]:
         Citations(),
         Language(),
         Privacy(),
-        AttackPatterns(),
+        Injection(),
         Groundedness(),
     )
 
@@ -53,6 +54,7 @@ __all__ = [
     "Citations",
     "Completeness",
     "Groundedness",
+    "Injection",
     "Language",
     "Privacy",
     "Refusal",

@@ -11,7 +11,7 @@ from spanledger_analytics.scorers._text import MAX_CHARS, plain
 from spanledger_analytics.scorers._wording import load
 
 _PATTERNS: Final = load("attacks.txt")
-_WHY: Final = {
+WHY: Final = {
     "override": "tells the model to forget its instructions",
     "reveal": "asks for the instructions themselves",
     "unbound": "gives the model a role without rules",
@@ -82,8 +82,7 @@ class AttackPatterns(SingleScorer):
                 worst, where = found, place
         value = combined(worst)
         offences = [
-            Extract(where=where.where, source=where.source, start=a.start, end=a.end, reason=_WHY[a.name])
-            for a in worst
+            Extract(where=where.where, source=where.source, start=a.start, end=a.end, reason=WHY[a.name]) for a in worst
         ]
         if value >= _WARN:
             said = "a retrieved text or tool result" if where.where == "context" else "the input"
