@@ -16,7 +16,7 @@ import pytest
 from spanledger_ingest.traffic import Ledger, build_world, generate, truth
 
 SPANLEDGER = Path(sys.executable).with_name("spanledger")
-CHECKS = 16
+CHECKS = 17
 """In periods in which nothing can be known to be unusual; one more in longer ones."""
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 

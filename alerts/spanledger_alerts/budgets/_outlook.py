@@ -23,7 +23,7 @@ _AT_ONCE: Final = 20
 
 
 class Outlook:
-    """Forecasts budgets a few at a time; a pass over all of them begins at most once in ``every_ns``.
+    """Forecasts budgets a few at a time: all of them once in ``every_ns``, and when one is new, changed or filled.
 
     Args:
         database: where the ledger is.
@@ -49,15 +49,16 @@ class Outlook:
         self._every_ns = every_ns
         self._waiting: list[int] = []
         self._began = -1
+        self._version = -1
 
     def step(self) -> bool:
         """Forecast some budgets; tell whether there are more."""
         now = self._clock()
         book = read_book(self._tables)
         if not self._waiting:
-            if self._began >= 0 and now - self._began < self._every_ns:
+            if book.version == self._version and self._began >= 0 and now - self._began < self._every_ns:
                 return False
-            self._began = now
+            self._began, self._version = now, book.version
             self._waiting = [number for number, (key, _) in book.owners.items() if book.entries[key].filled]
         batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
         for instance in batch:

@@ -26,7 +26,8 @@ from spanledger_ingest.jobs import Job
 from spanledger_ingest.retention import Policy
 
 _TICK_SECONDS: Final = 1.0
-_FORECAST_SECONDS: Final = 60.0
+_FORECAST_SECONDS: Final = 5.0
+"""How often it is looked whether there is something to forecast; mostly there is not."""
 _MERGE_SECONDS: Final = 3600.0
 _DAY_NS: Final = 86_400 * 10**9
 _MARGIN_NS: Final = 3600 * 10**9

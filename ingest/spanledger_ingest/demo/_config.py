@@ -20,7 +20,6 @@ LIVE_AMOUNT: Final = "0.005"
 """USD: the applications spend a little more, one after the other."""
 
 _BUDGETS: Final[dict[str, dict[str, Any]]] = {
-    "company": {"amount": 200, "period": "month"},
     PREPAID_BUDGET: {"amount": 25, "period": "total", "each": "tenant", "thresholds": [80, 100], "unpriced": 0},
     LIVE_BUDGET: {
         "amount": LIVE_AMOUNT,
@@ -30,6 +29,9 @@ _BUDGETS: Final[dict[str, dict[str, Any]]] = {
         "allow_unseen": True,
     },
 }
+COMPANY_BUDGET: Final[dict[str, Any]] = {"amount": 200, "period": "month"}
+"""Made over REST once there are calls: ``PUT /api/v1/budgets/company``."""
+
 # Nobody wants to watch a demo for five minutes: rules look at seconds where they look at minutes by default.
 _SOON: Final = {"every": "1s", "group_wait": "0s", "group_interval": "1s"}
 _RULES: Final[dict[str, dict[str, Any]]] = {

@@ -56,6 +56,16 @@ class Client:
         rows: list[dict[str, Any]] = json.loads(answer)["items"]
         return rows
 
+    def put(self, path: str, body: dict[str, Any]) -> None:
+        """Make something.
+
+        Raises:
+            DemoError: If it is refused.
+        """
+        status, answer = self._send("PUT", f"/api/v1/{path}", json.dumps(body).encode(), "application/json")
+        if status not in (200, 201):
+            raise DemoError(f"PUT /api/v1/{path} failed: HTTP {status}, {answer[:300]!r}")
+
     def metric(self, name: str) -> float:
         """Return a number of ``/metrics`` that has no labels.
 
@@ -68,19 +78,21 @@ class Client:
                 return float(line.rpartition(" ")[2])
         raise DemoError(f"/metrics has no {name}")
 
-    def _send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def _send(
+        self, method: str, path: str, body: bytes | None = None, media: str = "application/x-protobuf"
+    ) -> tuple[int, bytes]:
         try:
             try:
-                return self._exchange(method, path, body)
+                return self._exchange(method, path, body, media)
             except ConnectionError:
                 # A connection that was idle for long may have been closed meanwhile; sending twice does no harm.
                 self._connection.close()
-                return self._exchange(method, path, body)
+                return self._exchange(method, path, body, media)
         except (OSError, HTTPException) as error:
             raise DemoError(f"the service does not answer at {path}: {error}") from error
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        headers = {"content-type": "application/x-protobuf"} if body is not None else {}
+    def _exchange(self, method: str, path: str, body: bytes | None, media: str) -> tuple[int, bytes]:
+        headers = {"content-type": media} if body is not None else {}
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         return response.status, response.read()

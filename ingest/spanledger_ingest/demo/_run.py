@@ -9,11 +9,12 @@ from typing import Final
 
 from spanledger_ingest.demo._checks import attempts
 from spanledger_ingest.demo._child import HELPDESK, KIOSK, SHOPS, Surroundings
-from spanledger_ingest.demo._config import LIVE_BUDGET
+from spanledger_ingest.demo._config import COMPANY_BUDGET, LIVE_BUDGET
 from spanledger_ingest.demo._helpdesk_plan import ANSWERS
 from spanledger_ingest.demo._http import Client, wait_for
 from spanledger_ingest.demo._outcome import Outcome, Row
 from spanledger_ingest.demo._read import Reader
+from spanledger_ingest.demo._told import FOUND_RULES
 from spanledger_ingest.demo._webhooks import Received, WebhookReceiver
 from spanledger_ingest.demo.fake_provider import FakeProvider
 from spanledger_ingest.traffic import Ledger, World, build_world, generate, truth
@@ -84,6 +85,7 @@ class _Demo:
             self._surroundings.run(HELPDESK)
         with self._part("stored", "storing"):
             self._store(outcome)
+        self._client.put("budgets/company", COMPANY_BUDGET)
         with self._part("alerted", "an outage"):
             self._outage()
         with self._part("judged", "judging"):
@@ -141,6 +143,8 @@ class _Demo:
         )
         wait_for(read.counted_live, lambda calls: calls >= len(outcome.live), _TIMEOUT_S)
         self._await_message(f"budget:{LIVE_BUDGET}", "firing", threshold="100")
+        for rule in FOUND_RULES:
+            self._await_message(rule, "firing", use_case=HELPDESK.service)
         outcome.found = read.findings(outcome.truth)
         outcome.budgets, outcome.budget_events = read.budgets(), read.budget_events()
         outcome.messages = self._receiver.received

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from spanledger_ingest.demo._checks import Check, exact
 from spanledger_ingest.demo._config import LIVE_AMOUNT, LIVE_BUDGET, PREPAID_BUDGET
 from spanledger_ingest.demo._webhooks import Received
 
 Row = dict[str, Any]
+
+FOUND_RULES: Final = ("pii_leak", "prompt_injection")
+"""Built-in rules that tell of a single answer at once."""
 
 
 def budget_checks(
@@ -46,6 +49,7 @@ def message_checks(messages: Sequence[Received]) -> list[Check]:
     firing = [one for one in messages if one.is_about("error_burst", "firing", service="kiosk")]
     resolved = [one for one in messages if one.is_about("error_burst", "resolved", service="kiosk")]
     alike = [one.body["data"]["id"] for one in (*firing, *resolved)]
+    found = [rule for rule in FOUND_RULES if message_of(messages, rule, "firing", use_case="helpdesk") is not None]
     whole = [one for one in messages if one.is_about(f"budget:{LIVE_BUDGET}", "firing", threshold="100")]
     return [
         Check(
@@ -54,6 +58,7 @@ def message_checks(messages: Sequence[Received]) -> list[Check]:
             ", ".join(forged),
         ),
         Check(f"one of them says that the budget {LIVE_BUDGET} is used up", len(whole) == 1, f"{len(whole)} do"),
+        Check("the leak and the attack on the helpdesk were told", len(found) == len(FOUND_RULES), f"only {found}"),
         Check(
             "the outage was told once, and its end once, under the same id",
             len(firing) == len(resolved) == 1 and len(set(alike)) == 1,
