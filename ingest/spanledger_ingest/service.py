@@ -9,6 +9,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from spanledger_analytics.detect import Planned
+from spanledger_analytics.forecast import SpendForecaster
 from spanledger_analytics.records import Content
 from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
 from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
@@ -295,7 +296,16 @@ def _budgets(
     settings: Settings, prices: PriceBook, state: StateDb, store: DuckDBStore, alerting: Alerting
 ) -> BudgetArea:
     known = Known(store, prices, partial(_tenants, settings, state))
-    area = BudgetArea(state, store, known, alerting.engine.observe, retention=Policy(settings.retention))
+    forecaster = SpendForecaster()
+    area = BudgetArea(
+        state,
+        store,
+        known,
+        alerting.engine.observe,
+        retention=Policy(settings.retention),
+        forecaster=forecaster,
+        coverage=forecaster.coverage,
+    )
     area.adopt(configured_budgets(settings.budgets))
     return area
 

@@ -18,6 +18,7 @@ from spanledger_alerts.budgets import (
     statuses,
 )
 from spanledger_alerts.database import Database
+from spanledger_analytics.forecast import Coverage
 from spanledger_ingest.api import Metric
 from spanledger_ingest.budgets._config import adopt_configured
 from spanledger_ingest.budgets._known import Known
@@ -47,6 +48,7 @@ class BudgetArea:
         tell: takes what there is to say.
         retention: what the store still holds.
         forecaster: says how a period will end.
+        coverage: says how many of its intervals held.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class BudgetArea:
         *,
         retention: Policy,
         forecaster: Forecaster = no_forecast,
+        coverage: Callable[[], Coverage] | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._state = state
         self._known = known
         self._clock = clock
+        self._coverage = coverage
         self.definitions = Definitions(state)
         self.ledger = BudgetLedger(state, store, tell, clock=clock, kept_since=_kept_since(retention))
         self.outlook = Outlook(state, tell, forecaster=forecaster, clock=clock)
@@ -105,6 +109,10 @@ class BudgetArea:
         for state in self.mirror.states:
             found[state] += 1
         values = [({"state": state}, number) for state, number in found.items()]
+        share = None if self._coverage is None else self._coverage().share
+        if share is not None:
+            text = "Part of the 80 % intervals of forecasts that held, of past forecasts made again."
+            yield Metric("spanledger_forecast_coverage_ratio", "gauge", text, [({}, share)])
         yield Metric("spanledger_budgets", "gauge", "Budgets, and tenants of those for each tenant, by state.", values)
 
 
