@@ -193,14 +193,12 @@ class Outbox:
             gone += self._give_up_old(message.receiver, now)
         return gone
 
-    def _give_up_old(self, receiver: str, now: int) -> list[Message]:
+    def _give_up_old(self, receiver: str, now: int, why: str = "the receiver failed for 72 hours") -> list[Message]:
         """Give up what has waited all the time that a receiver has failed; its turn to be tried may never come."""
         before = now - round(GIVE_UP_SECONDS * SECOND)
         overdue = [Message.of(row) for row in self._database.execute(sql.OVERDUE, (receiver, before))]
         for message in overdue:
-            self._database.execute(
-                sql.FINISH, (message.seq, "dead", now, 0, message.http_status, "the receiver failed for 72 hours")
-            )
+            self._database.execute(sql.FINISH, (message.seq, "dead", now, 0, message.http_status, why))
         for lane in {message.lane for message in overdue}:
             self._database.execute(sql.PROMOTE, (receiver, lane, now))
         return overdue
@@ -279,7 +277,9 @@ class Outbox:
         return self._states.disabled()
 
     def forget(self, before_ns: int) -> None:
-        """Delete what ended before a time; it can then be neither seen nor replayed."""
+        """Delete what ended before a time; it can then be neither seen nor replayed. Give up what nobody can send."""
         with self._database.transaction():
+            for name in self.waiting().keys() - self.receivers.keys():
+                self._give_up_old(name, self._clock(), "there has been no receiver of this name for 72 hours")
             self._database.execute(sql.FORGET, (before_ns,))
             self._database.execute(sql.FORGET_ATTEMPTS, (before_ns,))

@@ -253,6 +253,18 @@ def test_what_ended_long_ago_is_forgotten_and_what_waits_is_not(tools: "Tools") 
     assert outbox.new_attempts("deliveries", 10) == []
 
 
+def test_what_waits_for_a_receiver_that_was_removed_is_given_up_in_the_end(tools: "Tools") -> None:
+    tools.outbox().enqueue(tools.firing("waits"))
+    without = Outbox(tools.database, {}, clock=tools.clock)
+    tools.clock.advance(2 * DAY)
+    without.forget(0)
+    assert states(without) == {"waits": "pending"}  # its receiver may come back
+    tools.clock.advance(2 * DAY)
+    without.forget(0)
+    (message,) = without.messages()
+    assert (message.state, message.detail) == ("dead", "there has been no receiver of this name for 72 hours")
+
+
 MOVES = st.lists(
     st.one_of(
         st.tuples(st.just("enqueue"), st.sampled_from("xyz"), st.sampled_from(["firing", "resolved"])),
