@@ -184,6 +184,13 @@ def test_labels_calibrate_the_scores_of_their_owner_alone(fresh: tuple[DuckDBSto
     assert sure["pass"] < 0.2
     assert sure["fail"] > 0.8
     client = connect(fresh, Principal(tenant="acme", scopes=ALL))
+    (rate,) = items(client, "/scores/rates?name=refusal_risk&by=tenant")
+    assert (rate["evaluable"], rate["labels"]) == (230, 210)
+    assert rate["calibration_id"]
+    compared = client.get("/api/v1/scores/compare?name=refusal_risk&a=greeting@v3&b=greeting@v4").json()
+    assert compared["a"]["evaluable"] + compared["b"]["evaluable"] == 230
+    queue = [(row["trace_id"], row["span_id"]) for row in items(client, "/review?name=refusal_risk&limit=500")]
+    assert len(queue) == len(set(queue))
     seen: list[tuple[Any, ...]] = []
     path: str | None = "/api/v1/scores?name=refusal_risk&limit=7"
     while path:

@@ -83,10 +83,11 @@ def rates(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, by: Sequence[s
     where, values = _where(wanted)
     keys = "".join(f"s.{name}, " for name in names)
     sql = f"""
-        SELECT {keys} s.name, s.scorer_version, s.calibration_id, count(*) AS scored,
+        SELECT {keys} s.name, s.scorer_version, max_by(s.calibration_id, s.start_ns) AS calibration_id,
+            count(*) AS scored,
             count(*) FILTER (s.evaluable) AS evaluable, count(*) FILTER (s.label = 'fail') AS failing,
             avg(s.value) AS mean, histogram(s.explanation) FILTER (NOT s.evaluable) AS reasons
-        FROM {_SCORES} s WHERE s.source = 'spanledger' AND {where} GROUP BY ALL ORDER BY ALL LIMIT 20000
+        FROM {_once(where)} GROUP BY {keys} s.name, s.scorer_version ORDER BY ALL LIMIT 20000
     """
     return fetch(cursor, sql, values)
 
@@ -111,9 +112,9 @@ def agreement(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, *, by_tena
             sum(l.weight) FILTER (l.label = 'pass' AND s.label = 'fail') AS false_alarm,
             sum(l.weight) FILTER (l.label = 'pass' AND s.label <> 'fail') AS both_pass,
             sum(l.weight) AS weight, sum(l.weight * l.weight) AS squares, count(*) AS labels
-        FROM {_SCORES} s JOIN {_LABELS} l
+        FROM {_once(where)} JOIN {_LABELS} l
             ON l.owner = s.owner AND l.trace_id = s.trace_id AND l.span_id = s.span_id AND l.name = s.name
-        WHERE s.source = 'spanledger' AND s.evaluable AND l.source IN ('reviewer', 'judge') AND {where} GROUP BY ALL
+        WHERE s.evaluable AND l.source IN ('reviewer', 'judge') GROUP BY ALL
     """
     return fetch(cursor, sql, values)
 
@@ -123,7 +124,7 @@ def unlabelled(cursor: duckdb.DuckDBPyConnection, wanted: ScoreFilter, limit: in
     where, values = _where(wanted)
     shown = columns(schema.SCORES.view, "s.")
     sql = f"""
-        SELECT {shown} FROM {_SCORES} s WHERE s.source = 'spanledger' AND s.evaluable AND {where} AND NOT EXISTS (
+        SELECT {shown} FROM {_once(where, of="s.name")} WHERE s.evaluable AND NOT EXISTS (
             SELECT 1 FROM {_LABELS} l WHERE l.owner = s.owner AND l.trace_id = s.trace_id AND l.span_id = s.span_id
             AND l.name = s.name AND l.source = 'reviewer')
         ORDER BY {_ORDER} LIMIT {limit}
@@ -201,6 +202,13 @@ def labels_of_trace(cursor: duckdb.DuckDBPyConnection, trace_id: str, owner: str
         ORDER BY start_ns DESC LIMIT 500
     """
     return fetch(cursor, sql, values)
+
+
+def _once(where: str, of: str = "s.name, s.scorer_version") -> str:
+    """Return our scores as a FROM item, once for each answer: the latest, where another calibration judged again."""
+    return f"""(
+        SELECT s.* FROM {_SCORES} s WHERE s.source = 'spanledger' AND {where}
+        QUALIFY row_number() OVER (PARTITION BY s.owner, s.trace_id, s.span_id, {of} ORDER BY s.rowid DESC) = 1) s"""
 
 
 def _names(by: Sequence[str]) -> list[str]:
