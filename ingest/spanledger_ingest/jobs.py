@@ -22,6 +22,9 @@ _LAST_RETRY_SECONDS: Final = 300.0
 _LONGEST_SLEEP_SECONDS: Final = 3600.0
 _REMEMBERED_SECONDS: Final = 60.0
 """Jobs that run more often begin at once after a restart."""
+_PATIENCE_SECONDS: Final = 60.0
+"""Jobs that give way take a step each this often, however long others are busy."""
+_GIVE_WAY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Jobs:
         states: remembers over restarts.
         monotonic: seconds; measures intervals.
         wall: nanoseconds since the epoch; only tells, at the start, how long ago a job finished.
+        busy: tells whether something more urgent needs the interpreter. Meanwhile there is a step of each job a minute.
     """
 
     def __init__(
@@ -98,8 +102,11 @@ class Jobs:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._states = states
+        self._busy = busy
+        self._waits_since: float | None = None
         self._monotonic = monotonic
         self._wall = wall
         self._lock = threading.Lock()
@@ -125,11 +132,23 @@ class Jobs:
 
     def run_due(self) -> float:
         """Take one step of every job that is due; return the seconds until there is something to do again."""
+        if self._gives_way():
+            return _GIVE_WAY_SECONDS
         for scheduled in self._scheduled:
             if scheduled.wake <= self._monotonic() and not self._stop.is_set():
                 self._step(scheduled)
         wakes = [scheduled.wake - self._monotonic() for scheduled in self._scheduled]
         return min([_LONGEST_SLEEP_SECONDS, *(max(wake, 0.0) for wake in wakes)])
+
+    def _gives_way(self) -> bool:
+        if not self._busy():
+            self._waits_since = None
+            return False
+        now = self._monotonic()
+        if self._waits_since is None or now - self._waits_since >= _PATIENCE_SECONDS:
+            waits, self._waits_since = self._waits_since is None, now
+            return waits
+        return True
 
     def stats(self) -> Iterator[tuple[str, JobStats]]:
         """Yield the name and the counts of every job."""

@@ -77,6 +77,8 @@ from spanledger_ingest.tls import Tls
 _log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 10.0
+_MOST_LAG_SECONDS = 3.0
+"""Behind which scores and anomalies wait: they may lag, spans may not."""
 
 
 class Service:
@@ -193,7 +195,11 @@ def build_service(settings: Settings) -> Service:
     judging = _judging(settings, prices, guard.state, store, intake.keep, quality)
     jobs = JobGroups(
         Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
-        Jobs([*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)], store),
+        Jobs(
+            [*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)],
+            store,
+            busy=lambda: writer.lag_seconds > _MOST_LAG_SECONDS,
+        ),
         Jobs(chores, store),
         Jobs(admission_jobs(admission), store),
         Jobs(judging.jobs(), store),

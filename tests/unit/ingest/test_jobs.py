@@ -125,6 +125,20 @@ def test_a_job_with_more_to_do_comes_back_soon_and_lets_others_in_between() -> N
     assert dict(jobs.stats())["long"].runs == 1
 
 
+def test_what_may_wait_gives_way_to_what_may_not_but_is_not_starved() -> None:
+    clocks, times = Clocks(), list[float]()
+    urgent = range(1030, 1200)
+    jobs = Jobs(
+        [Job("analysis", 10, counting(times, clocks))],
+        States(),
+        monotonic=lambda: clocks.monotonic,
+        wall=lambda: clocks.wall,
+        busy=lambda: int(clocks.monotonic) in urgent,
+    )
+    run(jobs, clocks, 1215)
+    assert times == pytest.approx([1000, 1010, 1020, 1090, 1150, 1200, 1210], abs=0.6)
+
+
 def test_the_thread_runs_and_stops() -> None:
     import threading
 
