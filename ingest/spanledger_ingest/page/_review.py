@@ -192,9 +192,7 @@ def scores_of_trace(
     if "read:metrics" not in principal.scopes:
         return {}
     owner = principal.tenant
-    found = explained(store, trace_id, owner)
-    if not with_text:
-        found = [row | {"detail": None} for row in found]
+    found = explained(store, trace_id, owner) if with_text else store.quality.of_trace(trace_id, owner).to_pylist()
     said: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for label in store.quality.labels_of_trace(trace_id, owner).to_pylist():
         said.setdefault((label["span_id"], label["name"]), []).append(label)
