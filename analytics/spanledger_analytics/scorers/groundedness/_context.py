@@ -51,7 +51,7 @@ def squeezed(text: str) -> str:
 def grams_of(text: str) -> frozenset[str]:
     """Return the runs of five characters, spaces among them."""
     flat = f" {squeezed(text)} "
-    return frozenset(flat[n : n + GRAM] for n in range(max(1, len(flat) - GRAM + 1)))
+    return frozenset([flat[n : n + GRAM] for n in range(max(1, len(flat) - GRAM + 1))])
 
 
 def _initials(found: Sequence[Word], text: str) -> Iterator[str]:

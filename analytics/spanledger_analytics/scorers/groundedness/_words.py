@@ -28,6 +28,7 @@ _ALIASES: Final = _ENGLISH["alias"]
 _ENDINGS: Final = tuple(_ENGLISH["ending"].items())
 _MIN_STEM: Final = 3
 _MAX_WORD: Final = 64
+"""Of a longer word only the beginning is looked at, and kept."""
 NEGATION: Final = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|unable|fail(?:s|ed)? to)\b|n ?['\u2019] ?t\b",
     re.IGNORECASE,
@@ -60,20 +61,27 @@ def stem(word: str) -> str:
     return word[:-1] + "i" if word.endswith("y") and len(word) > _MIN_STEM else word
 
 
+@lru_cache(maxsize=32_768)
+def _claim(token: str) -> tuple[str, bool] | None:
+    """Return the stem of a token and whether it is a number; ``None`` if it claims nothing."""
+    lower = token.casefold()
+    if token[0].isdecimal():
+        return digits(token), True
+    if lower in _NUMBERS:
+        return _NUMBERS[lower], True
+    return None if lower in _COMMON else (stem(lower.replace("\u2019", "'")), False)
+
+
 def words(text: str, start: int = 0, end: int | None = None) -> Iterator[Word]:
     """Yield the words of ``text`` from ``start`` to ``end`` that claim something."""
-    shouted = text.isupper()
-    first = True
+    first, shouted = True, text.isupper()
     for match in _TOKEN.finditer(text, start, len(text) if end is None else end):
         token = match.group()
-        lower = token.casefold()
-        if token[0].isdecimal():
-            yield Word(match.start(), match.end(), digits(token), number=True, name=False)
-        elif lower in _NUMBERS:
-            yield Word(match.start(), match.end(), _NUMBERS[lower], number=True, name=False)
-        elif lower not in _COMMON:
-            name = not shouted and not first and token[0].isupper()
-            yield Word(match.start(), match.end(), stem(lower.replace("\u2019", "'")), number=False, name=name)
+        claim = _claim(token[:_MAX_WORD])
+        if claim is not None:
+            meant, number = claim
+            name = not (number or first or shouted) and token[0].isupper()
+            yield Word(*match.span(), meant, number, name)
         first = False
 
 
