@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from benchmarks._statistics import Array, auroc, interval
+from benchmarks._statistics import Array, auroc, f1, interval
 from benchmarks.pii import KINDS, counts_of, rates
 from benchmarks.pii import interval as pii_interval
 from scripts._injection import Text, filled_by, held_out, judged_texts, trained
@@ -64,6 +64,8 @@ def _recalls(texts: Sequence[Text], scores: Array) -> dict[str, Any]:
         "auroc": auroc(scores, attack),
         "interval": interval(scores, attack, auroc, [str(number) for number in range(len(texts))]),
         "length_only_auroc": auroc(lengths, attack),
+        "always_flag_f1": f1(np.ones(len(texts), bool), attack),
+        "f1": f1(scores > limit, attack),
         "recall": float((scores > limit)[attack > 0].mean()),
         "flagged_by_family": {
             family: {
