@@ -45,6 +45,8 @@ class LedgerReader:
         with self._tables.transaction():
             row = self._tables.ledger()
             book = self._book if self._book is not None and self._book.version == row.version else None
+            if book is not None and not self._budgets:  # nothing to hold: what was spent does not matter here
+                return Fresh(row.version, book, Ledger(row.revision, {}))
             rows = self._tables.open_periods(now_ns - _GRACE_NS)
             if book is None or any(row.instance not in book.owners for row in rows):
                 book = read_book(self._tables)  # a tenant's first call makes an instance, without a new version

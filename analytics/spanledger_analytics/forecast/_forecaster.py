@@ -79,7 +79,7 @@ class SpendForecaster:
     def coverage(self) -> Coverage:
         """Return how many of the intervals held, of all budgets."""
         found = Coverage()
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):  # the thread of the metrics asks
             found.held += pool.coverage.held
             found.seen += pool.coverage.seen
         return found
