@@ -16,7 +16,7 @@ import pytest
 from spanledger_ingest.traffic import Ledger, build_world, generate, truth
 
 SPANLEDGER = Path(sys.executable).with_name("spanledger")
-CHECKS = 17
+CHECKS = 18
 """In periods in which nothing can be known to be unusual; one more in longer ones."""
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -54,7 +54,7 @@ def test_every_tenant_has_exactly_the_numbers_of_the_truth_file(shown: dict[str,
             key: row[key] for key in ("calls", "errors", *TOKENS)
         }
         assert money(stored["cost_usd"]) == money(row["cost_usd"])
-    assert sum(row["calls"] for row in usage.values()) == facts["totals"]["calls"] + len(shown["live_calls"])
+    assert sum(row["calls"] for row in usage.values()) == facts["totals"]["calls"] + len(shown["live_calls"]) + 1
 
 
 def test_the_truth_can_be_made_again_from_seed_and_end(shown: dict[str, Any]) -> None:
@@ -83,8 +83,16 @@ def test_live_calls_are_in_the_books_of_the_provider(shown: dict[str, Any]) -> N
 
 def test_live_calls_say_for_whom_and_how_they_ended(shown: dict[str, Any]) -> None:
     calls = shown["live_calls"]
-    assert {call["tenant_id"] for call in calls} == {"bakery", "bookshop", "florist", "garage", "tea-house", "kiosk"}
-    assert {call["service_name"] for call in calls} == {"corner-shops", "helpdesk", "kiosk"}
+    assert {call["tenant_id"] for call in calls} == {
+        "bakery",
+        "bookshop",
+        "florist",
+        "garage",
+        "tea-house",
+        "kiosk",
+        "workshop",
+    }
+    assert {call["service_name"] for call in calls} == {"corner-shops", "helpdesk", "kiosk", "workshop"}
     bakery = [call for call in calls if call["tenant_id"] == "bakery"]
     assert {(call["user_id"], call["session_id"], call["prompt_version"]) for call in bakery} == {
         ("u-ada", "s-1", "v3")
@@ -114,11 +122,20 @@ def test_every_check_holds(shown: dict[str, Any]) -> None:
 
 
 def test_a_budget_is_told_as_it_is_used_up(shown: dict[str, Any]) -> None:
-    spent = sum(money(call["cost_usd"]) for call in shown["live_calls"])
+    spent = sum(money(call["cost_usd"]) for call in shown["live_calls"] if call["service_name"] != "workshop")
     (budget,) = [row for row in shown["budgets"] if row["name"] == "live-calls"]
     assert money(budget["spent_usd"]) == spent > money(budget["limit_usd"])
     events = [row for row in shown["budget_events"] if row["budget"] == "live-calls"]
     assert [row["threshold"] for row in events] == [0.5, 0.8, 1.0]
+
+
+def test_a_hard_cap_refuses_a_call_before_the_provider_hears_of_it(shown: dict[str, Any]) -> None:
+    books = [entry for entry in shown["provider_books"] if entry["model"] == "claude-sonnet-4-6"]
+    made = [call for call in shown["live_calls"] if call["tenant_id"] == "workshop"]
+    assert {call["response_id"] for call in made} == {entry["response_id"] for entry in books}
+    assert made
+    (refused,) = shown["refused_calls"]
+    assert (refused["tenant_id"], refused["response_id"], refused["cost_usd"]) == ("workshop", None, None)
 
 
 def test_messages_are_signed_and_say_what_happened(shown: dict[str, Any]) -> None:

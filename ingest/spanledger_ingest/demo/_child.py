@@ -23,12 +23,15 @@ class Application:
     service: str
     capture: str = "none"
     """What of prompts and answers it lets out."""
+    budgets: str = "off"
+    """Whether it asks before it calls."""
 
 
 SHOPS: Final = Application("application.py", "corner-shops")
 HELPDESK: Final = Application("helpdesk.py", "helpdesk", capture="full")
 KIOSK: Final = Application("kiosk.py", "kiosk")
-APPLICATIONS: Final = (SHOPS, HELPDESK, KIOSK)
+WORKSHOP: Final = Application("workshop.py", "workshop", budgets="enforce")
+APPLICATIONS: Final = (SHOPS, HELPDESK, KIOSK, WORKSHOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class Surroundings:
             "SPANLEDGER_ENDPOINT": self.endpoint,
             "SPANLEDGER_SPOOL_DIR": str(self.spool),
             "SPANLEDGER_CAPTURE_CONTENT": application.capture,
+            "SPANLEDGER_BUDGETS": application.budgets,
+            "SPANLEDGER_BUDGETS_ON_ERROR": "block",
+            "SPANLEDGER_BUDGETS_TIMEOUT": "10",
             "OTEL_SERVICE_NAME": application.service,
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
             "OPENAI_BASE_URL": self.provider.openai_url,

@@ -19,6 +19,11 @@ LIVE_SERVICES: Final = ("corner-shops", "helpdesk", "kiosk")
 LIVE_AMOUNT: Final = "0.005"
 """USD: the applications spend a little more, one after the other."""
 
+CAPPED_TENANT: Final = "workshop"
+CAP_BUDGET: Final = "workshop-cap"
+CAP_AMOUNT: Final = "0.02"
+"""USD. What a call can cost at most is held against it until its span is here, so it takes two or three at a time."""
+
 _BUDGETS: Final[dict[str, dict[str, Any]]] = {
     PREPAID_BUDGET: {"amount": 25, "period": "total", "each": "tenant", "thresholds": [80, 100], "unpriced": 0},
     LIVE_BUDGET: {
@@ -26,6 +31,13 @@ _BUDGETS: Final[dict[str, dict[str, Any]]] = {
         "period": "total",
         "service": list(LIVE_SERVICES),
         "unpriced": 0,
+        "allow_unseen": True,
+    },
+    CAP_BUDGET: {
+        "amount": CAP_AMOUNT,
+        "period": "total",
+        "tenant": CAPPED_TENANT,
+        "mode": "hard",
         "allow_unseen": True,
     },
 }

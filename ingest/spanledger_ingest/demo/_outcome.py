@@ -5,7 +5,7 @@ from typing import Any
 
 from spanledger_ingest.demo._anomalies import Finding, anomaly_checks
 from spanledger_ingest.demo._checks import Check, backfill_checks, live_checks
-from spanledger_ingest.demo._told import budget_checks, message_checks
+from spanledger_ingest.demo._told import budget_checks, cap_check, message_checks
 from spanledger_ingest.demo._verdicts import Verdict, verdict_checks
 from spanledger_ingest.demo._webhooks import Received
 from spanledger_ingest.demo.fake_provider import ServedRequest
@@ -26,7 +26,9 @@ class Outcome:
     pairs: list[Row] = field(default_factory=list)
     """By tenant and model."""
     live: list[Row] = field(default_factory=list)
-    """Stored calls of the applications, oldest first."""
+    """Stored calls of the applications that reached the provider, oldest first."""
+    refused: list[Row] = field(default_factory=list)
+    """Those that a hard cap kept from it."""
     found: list[Finding] = field(default_factory=list)
     """Anomalies, and what was hidden."""
     verdicts: list[Verdict] = field(default_factory=list)
@@ -54,6 +56,7 @@ class Outcome:
             *backfill_checks(self.truth, self.pairs),
             *live_checks(self.served, self.live),
             *budget_checks(self.budgets, self.budget_events, self.tenants, self.live),
+            cap_check(self.live, self.refused),
             *message_checks(self.messages),
             *anomaly_checks(self.truth, self.found),
             *verdict_checks(self.verdicts),

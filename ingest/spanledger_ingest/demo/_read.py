@@ -38,6 +38,10 @@ class Reader:
         ]
         return sorted(calls, key=lambda call: str(call["time"]))
 
+    def counted_live(self) -> int:
+        """Return how many calls of the applications their budget has counted."""
+        return sum(row["calls"] for row in self.budgets() if row["name"] == LIVE_BUDGET)
+
     def findings(self, truth: Row) -> list[Finding]:
         """Return the anomalies, each with the incident that explains it."""
         return findings(truth, self._client.items("anomalies", limit=_LIMIT))
@@ -56,10 +60,6 @@ class Reader:
     def budget_events(self) -> list[Row]:
         """Return what was crossed."""
         return self._client.items("query", sql=_EVENTS)
-
-    def counted_live(self) -> int:
-        """Return how many calls of the applications their budget has counted."""
-        return sum(row["calls"] for row in self.budgets() if row["name"] == LIVE_BUDGET)
 
     def judged_until(self) -> float:
         """Return up to when the detector has judged, in seconds since the epoch."""

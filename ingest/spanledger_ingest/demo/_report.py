@@ -91,6 +91,7 @@ def as_json(outcome: Outcome, url: str) -> str:
         "truth": outcome.truth,
         "usage": {"by_tenant": outcome.tenants, "by_model": outcome.models},
         "live_calls": outcome.live,
+        "refused_calls": outcome.refused,
         "provider_books": billed,
         "anomalies": [
             {**one.anomaly, "incident": one.incident and one.incident["id"], "agrees": one.names_culprit}
@@ -129,15 +130,16 @@ def _story(outcome: Outcome, url: str, place: str) -> list[str]:
             f"all stored {seconds['stored']:.1f} s after the start."
         ),
     ]
-    shops, helpdesk, kiosk = (len(outcome.live_of(application.service)) for application in APPLICATIONS)
+    shops, helpdesk, kiosk, workshop = (len(outcome.live_of(application.service)) for application in APPLICATIONS)
     return [
         *lines,
         (
-            "Then three applications used the real OpenAI and Anthropic SDKs, and nothing more than "
+            "Then four applications used the real OpenAI and Anthropic SDKs, and nothing more than "
             "`import spanledger.auto`. "
             f"Shops made {shops} calls: plain, streamed, async, with a tool, refused and retried, on a model "
             f"that nobody lists, and a stream left half way. A helpdesk answered {helpdesk} questions from its "
-            f"passages. A kiosk kept asking, {kiosk} times, while the provider was out for some seconds."
+            f"passages. A kiosk kept asking, {kiosk} times, while the provider was out for some seconds. A "
+            f"workshop has a hard cap: {workshop} calls were let through, the next was refused before it was sent."
         ),
     ]
 

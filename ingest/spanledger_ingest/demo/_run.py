@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from spanledger_ingest.demo._checks import attempts
-from spanledger_ingest.demo._child import HELPDESK, KIOSK, SHOPS, Surroundings
-from spanledger_ingest.demo._config import COMPANY_BUDGET, LIVE_BUDGET
+from spanledger_ingest.demo._child import HELPDESK, KIOSK, SHOPS, WORKSHOP, Surroundings
+from spanledger_ingest.demo._config import COMPANY_BUDGET, LIVE_BUDGET, LIVE_SERVICES
 from spanledger_ingest.demo._helpdesk_plan import ANSWERS
 from spanledger_ingest.demo._http import Client, wait_for
 from spanledger_ingest.demo._outcome import Outcome, Row
 from spanledger_ingest.demo._read import Reader
-from spanledger_ingest.demo._told import FOUND_RULES
+from spanledger_ingest.demo._told import FOUND_RULES, REFUSED
 from spanledger_ingest.demo._webhooks import Received, WebhookReceiver
 from spanledger_ingest.demo.fake_provider import FakeProvider
 from spanledger_ingest.traffic import Ledger, World, build_world, generate, truth
@@ -86,10 +86,12 @@ class _Demo:
         with self._part("stored", "storing"):
             self._store(outcome)
         self._client.put("budgets/company", COMPANY_BUDGET)
+        with self._part("capped", "a hard cap"):
+            self._surroundings.run(WORKSHOP)
         with self._part("alerted", "an outage"):
             self._outage()
         with self._part("judged", "judging"):
-            self._store(outcome)
+            self._store(outcome, refused=1)
             self._judge(outcome)
         return outcome
 
@@ -109,9 +111,9 @@ class _Demo:
             self._progress("sending back-fill", done / len(world.hours))
         return truth(world, ledger)
 
-    def _store(self, outcome: Outcome) -> None:
+    def _store(self, outcome: Outcome, refused: int = 0) -> None:
         """Wait until everything that was sent so far is stored; what is missing in the end fails a check."""
-        due = outcome.truth["totals"]["calls"] + attempts(self._provider.requests)
+        due = outcome.truth["totals"]["calls"] + attempts(self._provider.requests) + refused
 
         def stored(rows: list[Row]) -> bool:
             calls: int = sum(row["calls"] for row in rows)
@@ -135,13 +137,16 @@ class _Demo:
         """Wait for the detector, the scores and the ledger of budgets, and read what they came to."""
         read, end = self._read, time.time() - _UNJUDGED_S
         outcome.served = self._provider.requests
-        outcome.live = read.live_calls()
+        calls = read.live_calls()
+        outcome.refused = [call for call in calls if call["error_type"] == REFUSED]
+        outcome.live = [call for call in calls if call["error_type"] != REFUSED]
+        counted = sum(call["service_name"] in LIVE_SERVICES for call in outcome.live)
         outcome.models, outcome.pairs = read.usage("model"), read.usage("tenant,model")
         wait_for(read.judged_until, lambda until: until >= end, _TIMEOUT_S)
         outcome.verdicts = wait_for(
             lambda: read.verdicts(outcome.served), lambda all_: all(one.judged for one in all_), _TIMEOUT_S
         )
-        wait_for(read.counted_live, lambda calls: calls >= len(outcome.live), _TIMEOUT_S)
+        wait_for(read.counted_live, lambda calls: calls >= counted, _TIMEOUT_S)
         self._await_message(f"budget:{LIVE_BUDGET}", "firing", threshold="100")
         for rule in FOUND_RULES:
             self._await_message(rule, "firing", use_case=HELPDESK.service)

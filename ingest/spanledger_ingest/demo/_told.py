@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spanledger_ingest.demo._checks import Check, exact
-from spanledger_ingest.demo._config import LIVE_AMOUNT, LIVE_BUDGET, PREPAID_BUDGET
+from spanledger_ingest.demo._config import CAPPED_TENANT, LIVE_AMOUNT, LIVE_BUDGET, LIVE_SERVICES, PREPAID_BUDGET
 from spanledger_ingest.demo._webhooks import Received
 
 Row = dict[str, Any]
 
+REFUSED: Final = "spanledger.errors.BudgetExceeded"
+"""How a call ended that a hard cap refused."""
 FOUND_RULES: Final = ("pii_leak", "prompt_injection")
 """Built-in rules that tell of a single answer at once."""
 
@@ -26,7 +28,7 @@ def budget_checks(
         live: Stored calls of the applications.
     """
     spent = {(row["name"], row["tenant_id"]): exact(row["spent_usd"]) for row in budgets}
-    due = sum((exact(call["cost_usd"]) for call in live), Decimal(0))
+    due = sum((exact(call["cost_usd"]) for call in live if call["service_name"] in LIVE_SERVICES), Decimal(0))
     have = spent.get((LIVE_BUDGET, None), Decimal(0))
     reached = [percent for percent in (50, 80, 100) if due >= Decimal(LIVE_AMOUNT) * percent / 100]
     told = sorted(round(row["threshold"] * 100) for row in events if row["budget"] == LIVE_BUDGET)
@@ -41,6 +43,13 @@ def budget_checks(
         Check(f"the budget {LIVE_BUDGET} counts to a billionth: {due:.9f} USD", have == due, f"it says {have}"),
         Check(f"it says once that it passed {_listed(reached)}", told == reached == [50, 80, 100], f"it said {told}"),
     ]
+
+
+def cap_check(live: Sequence[Row], refused: Sequence[Row]) -> Check:
+    """Check that a hard cap stopped the workshop in time: `live` is held against the provider's books elsewhere."""
+    let_through = sum(call["tenant_id"] == CAPPED_TENANT for call in live)
+    claim = f"the hard cap let {let_through} calls through and refused the next before it reached the provider"
+    return Check(claim, let_through > 0 and len(refused) == 1, f"{len(refused)} were refused")
 
 
 def message_checks(messages: Sequence[Received]) -> list[Check]:
