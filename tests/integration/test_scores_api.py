@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 
 from spanledger_analytics.queries import Window
-from spanledger_analytics.records import Batch, Content
+from spanledger_analytics.records import Batch, Content, Span
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
 from spanledger_ingest.api import add_routes, build_app
 from spanledger_ingest.api.scores import score_routes
@@ -36,7 +36,7 @@ def answered(number: int, output: str, owner: str, prompt_version: str) -> Batch
 
 def joined(batches: list[Batch]) -> Batch:
     return Batch(
-        spans=[span for batch in batches for span in batch.spans],
+        spans=[span for batch in batches for span in cast("list[Span]", batch.spans)],
         calls=[call for batch in batches for call in batch.calls],
         contents=[content for batch in batches for content in batch.contents],
     )

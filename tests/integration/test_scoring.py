@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from spanledger_analytics.evaluation import Evidence, Explanation, Verdict
 from spanledger_analytics.queries import Window
-from spanledger_analytics.records import Batch, Content
+from spanledger_analytics.records import Batch, Content, Span
 from spanledger_analytics.scorers import default_scorers
 from spanledger_analytics.testing import SECOND, T0, a_call, a_span
 from spanledger_ingest.scoring import Follower, Judge, Scoring
@@ -75,7 +75,7 @@ def answered(number: int, output: str, owner: str = "", **texts: str) -> Batch:
 def many(count: int) -> Batch:
     batches = [answered(number, CLEAN) for number in range(1, count + 1)]
     return Batch(
-        spans=[span for batch in batches for span in batch.spans],
+        spans=[span for batch in batches for span in cast("list[Span]", batch.spans)],
         calls=[call for batch in batches for call in batch.calls],
         contents=[content for batch in batches for content in batch.contents],
     )

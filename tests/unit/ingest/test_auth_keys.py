@@ -59,7 +59,8 @@ def reason(keys: KeyRing, text: str) -> str:
 def test_a_key_lets_in_whom_it_was_made_for(keys: KeyRing) -> None:
     key, secret = keys.create(["acme"], "ingest", actor="test")
     principal = keys.check(secret.reveal())
-    assert (principal.tenant, principal.owner, principal.scopes) == ("acme", "acme", frozenset({"ingest:write", "budgets:admit"}))
+    assert (principal.tenant, principal.owner) == ("acme", "acme")
+    assert principal.scopes == {"ingest:write", "budgets:admit"}
     assert principal.name == f"key {key.id}"
 
 
