@@ -62,7 +62,7 @@ def _minutes_with_text(cursor: duckdb.DuckDBPyConnection, minutes: pa.Table) -> 
             f"""
             WITH hours AS (
                 SELECT DISTINCT owner, start_ns // {_HOUR_NS} AS hour FROM {PRIVATE}.span_content
-                WHERE start_ns BETWEEN $low AND $high)
+                WHERE kind <> 'other' AND start_ns BETWEEN $low AND $high)
             SELECT m.owner, m.minute_ns FROM minutes m
             WHERE EXISTS (
                 SELECT 1 FROM hours h WHERE h.owner = m.owner AND abs(h.hour - m.minute_ns // {_HOUR_NS}) <= 1)
@@ -104,6 +104,7 @@ def _remaining(cursor: duckdb.DuckDBPyConnection, window: Window, after: CallKey
 def _calls(cursor: duckdb.DuckDBPyConnection, window: Window, after: CallKey | None, limit: int, more: str) -> pa.Table:
     where, values = _where(window, after)
     said = f"""EXISTS (SELECT 1 FROM {PRIVATE}.span_content t WHERE t.owner = c.owner AND t.trace_id = c.trace_id
+        AND t.kind <> 'other'
         AND t.start_ns BETWEEN {max(0, window.from_ns - _HOUR_NS)} AND {min(2**62, window.to_ns + _HOUR_NS)})"""
     names = ", ".join(f"c.{name}" for name in _ABOUT)
     order = ", ".join(f"c.{name}" for name in _KEY)
