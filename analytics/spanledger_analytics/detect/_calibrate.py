@@ -5,11 +5,15 @@ from typing import Final
 import numpy as np
 
 from spanledger_analytics.detect._cells import Reals
-from spanledger_analytics.detect._state import BUCKET, BUCKETS
+from spanledger_analytics.detect._metrics import NUMBER
+from spanledger_analytics.detect._state import BUCKET, BUCKETS, RESTLESS
 
 _SURE: Final = 1e-3
 _BEFORE: Final = 1e-2
 """The tail goes on as it fell between these shares of the past: what lies farther out may be incidents."""
+_SURE_OF_HALF_DAYS: Final = 1e-2
+_BEFORE_OF_HALF_DAYS: Final = 1e-1
+"""Of prompts and answers. Half days are few and each counts twelve times: one that nobody saw weighs a thousandth."""
 _ENOUGH: Final = 3000.0
 _CAUTIOUS: Final = 2.1
 """How fast the tail falls while little is known."""
@@ -28,9 +32,12 @@ class Calibration:
     def __init__(self, histograms: Reals) -> None:
         total = np.maximum(histograms.sum(axis=-1, keepdims=True), 1e-9)
         share = np.cumsum(histograms[..., ::-1], axis=-1)[..., ::-1] / total
-        sure, before = (_quantile(share, tail) for tail in (_SURE, _BEFORE))
-        scale = np.clip((sure - before) / np.log(_BEFORE / _SURE), 0.25, 3.0)
-        beyond = np.log(_SURE) - (_EDGES - sure) / scale
+        tails, befores = (np.full((*histograms.shape[:-1], 1), one) for one in (_SURE, _BEFORE))
+        restless = [NUMBER[name] for name in RESTLESS]
+        tails[restless, :, -1], befores[restless, :, -1] = _SURE_OF_HALF_DAYS, _BEFORE_OF_HALF_DAYS
+        sure, before = (_quantile(share, tail) for tail in (tails, befores))
+        scale = np.clip((sure - before) / np.log(befores / tails), 0.25, 3.0)
+        beyond = np.log(tails) - (_EDGES - sure) / scale
         with np.errstate(divide="ignore"):
             learned = np.where(sure > _EDGES, np.log(np.maximum(share, 1e-300)), beyond)
         cautious, worst = (np.minimum(np.log(0.05) - slope * (_EDGES - 2.0), 0.0) for slope in (_CAUTIOUS, _WORST))
@@ -58,7 +65,7 @@ class Calibration:
         return float(table[place] * (1 - part) + table[min(place + 1, BUCKETS - 1)] * part)
 
 
-def _quantile(share: Reals, tail: float) -> Reals:
+def _quantile(share: Reals, tail: Reals) -> Reals:
     """Return the score beyond which this share of the past lies, interpolated in its logarithm."""
     place = np.maximum((share > tail).sum(axis=-1, keepdims=True) - 1, 0)
     above = np.maximum(np.take_along_axis(share, place, axis=-1), 1e-12)

@@ -109,7 +109,7 @@ class Fold:
             value = float(scores[series, column])
             if not use[series, column] or value * evidence.direction <= 0:
                 continue
-            log_p = self.scan.calibration.log_p(number, int(self.scan.levels[series]), other, abs(value))
+            log_p = self.scan.log_p(number, series, other, abs(value))
             if log_p <= _WITNESS_LOG_P and ALL_WINDOWS[other] not in evidence.windows:
                 evidence.windows.append(ALL_WINDOWS[other])
 
@@ -191,6 +191,7 @@ class Fold:
         evidence = self._evidence(minute, one)
         onset = self.scan.onset(number, minute, one, keep)
         incident = Incident(series, onset, minute, minute, {METRICS[number].name: evidence}, series, summed=onset)
+        self._witness(evidence, number, minute - self.scorer.start, one.series)
         self._describe(incident)
         self.incidents.append(incident)
         self._refine(incident, number, minute)
@@ -217,7 +218,7 @@ class Fold:
         best = int(np.argmax(gain))
         if gain[best] < 4.0:
             return
-        log_p = self.scan.calibration.log_p(number, int(self.scan.levels[best]), place, abs(float(z[best])))
+        log_p = self.scan.log_p(number, best, place, abs(float(z[best])))
         incident.series = self.scan.grouping.series[best]
         self._causes(incident, sums, gain, best)
         evidence.z = float(z[best]) if abs(float(z[best])) > abs(evidence.z) else evidence.z

@@ -10,7 +10,7 @@ from spanledger_analytics.detect._expect import _TOKENS, Dense, Expectation, hou
 from spanledger_analytics.detect._metrics import LEAST_EXPECTED, METRICS, NUMBER, Metric, Sums
 from spanledger_analytics.detect._score import Scorer, spread_place
 from spanledger_analytics.detect._series import LEVEL_NAMES, Grouping
-from spanledger_analytics.detect._state import BUCKET, BUCKETS, DRIFT, PROFILE, SPREADS, State, model_numbers
+from spanledger_analytics.detect._state import BUCKET, BUCKETS, DRIFT, PROFILE, RESTLESS, SPREADS, State, model_numbers
 
 _CLIP: Final = 3.0
 _YOUNG_CALLS: Final = 200.0
@@ -20,7 +20,6 @@ _RECENT_HALF_LIFE: Final = 6.0
 _PRICE_HALF_LIFE: Final = 120.0
 _WEEK_ALPHA: Final = 0.3
 _DAY_ALPHA: Final = 0.2
-_RESTLESS: Final = ("input_tokens", "output_tokens")
 _RESTLESS_MOST: Final = 0.3
 """Most that one window says about how much these vary, a squared logarithm."""
 _SILENCE_HALF_LIFE: Final = 336.0
@@ -63,16 +62,19 @@ def learn(scorer: Scorer, frozen: Flags, histograms: Reals) -> State:
 def _silence(scorer: Scorer, frozen: Flags) -> Reals:
     """Remember how long series fall silent by themselves: who did it before may do it again."""
     number = NUMBER["requests"]
-    record, watched = scorer.state.silence * np.array([[0.5 ** (1 / _SILENCE_HALF_LIFE)], [1.0]])
+    record, watched, lasting = scorer.state.silence * np.array([[0.5 ** (1 / _SILENCE_HALF_LIFE)], [1.0], [1.0]])
     alarmed = scorer.grouping.sums(frozen.astype(np.float64)) > 0
+    silent_now = scorer.windows(number, METRICS[number].windows[1]).x[:, -1] == 0
     for window in METRICS[number].windows:
         sums = scorer.windows(number, window)
         tau2 = scorer.tau2[number, spread_place(window)][:, None]
         silent = (sums.x == 0) & (sums.e >= LEAST_EXPECTED / 2)
         score = np.where(silent, -sums.z(METRICS[number], tau2), 0.0).max(axis=1)
-        record = np.maximum(record, np.where(alarmed, _ALARMED_SHARE, 1.0) * score)
+        lasting = np.maximum(lasting, np.where(alarmed, _ALARMED_SHARE, 1.0) * score)
+    # A silence that goes on does not excuse itself: it is remembered when it is over.
+    record = np.where(silent_now, record, np.maximum(record, lasting))
     expected = scorer.windows(number, 60).e[:, -1] > 0
-    return np.stack([record, watched + expected])
+    return np.stack([record, watched + expected, np.where(silent_now, lasting, 0.0)])
 
 
 def _means(scorer: Scorer, dense: Dense, frozen: Flags) -> dict[str, Any]:
@@ -177,21 +179,31 @@ def _equations(values: Ints, model: Ints, use: Flags, index: Reals, count: int) 
 def _spreads(scorer: Scorer, frozen: Flags) -> dict[str, Any]:
     """Learn how much windows of a series vary beyond sampling, and keep the hour for the long window."""
     state = scorer.state
-    spread = state.spread * 0.5 ** (1 / _SPREAD_HALF_LIFE)
+    spread, fresh = state.spread * 0.5 ** (1 / _SPREAD_HALF_LIFE), state.fresh.copy()
+    if scorer.start // 60 % DRIFT == 0:
+        spread[[NUMBER[name] for name in RESTLESS], 1:] += fresh[0]
+        fresh = np.concatenate([fresh[1:], np.zeros_like(fresh[:1])])
     hours = np.concatenate([state.hours[1:], np.zeros_like(state.hours[:1])])
     for number, metric in enumerate(METRICS):
-        # Who changes the length of prompts and answers again and again is known for it, alarm or not.
-        keep = np.ones_like(frozen[number]) if metric.name in _RESTLESS else ~frozen[number]
-        for place, window in enumerate(SPREADS[:2]):
-            sums = scorer.windows(number, window, keep)
-            every = slice(window - 1, None, window)
-            picked = Sums(sums.x[:, every], sums.e[:, every], sums.v[:, every], sums.n[:, every])
-            spread[number, place] += _excess(scorer, number, window, picked)
+        keep = np.ones_like(frozen[number]) if metric.name in RESTLESS else ~frozen[number]
+        came = [_between(scorer, number, window, keep) for window in SPREADS[:2]]
         last = scorer.windows(number, 60, keep)
         hours[-1, number] = np.stack([last.x[:, -1], last.e[:, -1], last.v[:, -1], last.n[:, -1]])
         total = hours[:, number].sum(axis=0)[..., None]
-        spread[number, 2] += _excess(scorer, number, SPREADS[2], Sums(*total)) / DRIFT
-    return {"spread": spread, "hours": hours}
+        came.append(_excess(scorer, number, SPREADS[2], Sums(*total)) / DRIFT)
+        if metric.name in RESTLESS:
+            spread[number, 0] += came[0]
+            fresh[-1, RESTLESS.index(metric.name)] += np.stack(came[1:])
+        else:
+            spread[number] += np.stack(came)
+    return {"spread": spread, "fresh": fresh, "hours": hours}
+
+
+def _between(scorer: Scorer, number: int, window: int, keep: Flags) -> Reals:
+    """Return what the hour's windows of one length, one after the other, add to a spread."""
+    sums = scorer.windows(number, window, keep)
+    every = slice(window - 1, None, window)
+    return _excess(scorer, number, window, Sums(sums.x[:, every], sums.e[:, every], sums.v[:, every], sums.n[:, every]))
 
 
 def _excess(scorer: Scorer, number: int, window: int, sums: Sums) -> Reals:
@@ -199,7 +211,7 @@ def _excess(scorer: Scorer, number: int, window: int, sums: Sums) -> Reals:
     deviation, variance, weight = sums.deviation(metric)
     tau2 = scorer.tau2[number, spread_place(window)][:, None]
     largest = 9 * (variance + np.maximum(tau2, metric.tau2) * weight)
-    if metric.name in _RESTLESS:
+    if metric.name in RESTLESS:
         largest = np.maximum(largest, _RESTLESS_MOST)
     use = sums.admitted(metric)
     excess = np.where(use, np.minimum(deviation**2, largest) - variance, 0.0)

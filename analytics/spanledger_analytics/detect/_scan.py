@@ -7,19 +7,24 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from spanledger_analytics.detect._calibrate import Calibration, false_discovery
+from spanledger_analytics.detect._calibrate import Calibration, false_discovery, log_normal_tail
 from spanledger_analytics.detect._cells import LOG_UNIT, Flags, Ints, Reals
 from spanledger_analytics.detect._learn import histogram, scores_of_past
-from spanledger_analytics.detect._metrics import METRICS, Metric, Sums
+from spanledger_analytics.detect._metrics import METRICS, NUMBER, Metric, Sums
 from spanledger_analytics.detect._score import LOOKBACK, Scorer, matters, spread_place
 from spanledger_analytics.detect._series import LEVEL_NAMES, Grouping
-from spanledger_analytics.detect._state import SPREADS, WINDOWS
+from spanledger_analytics.detect._state import RESTLESS, SPREADS, WINDOWS
 
 ALL_WINDOWS: Final = (*WINDOWS, SPREADS[2])
 _CANDIDATE_LOG_P: Final = float(np.log(1e-5))
 _STILL_Z: Final = 3.0
 _LONGER: Final = 1.15
 _WATCHED_HOURS: Final = 144
+_STEADY_TAU2: Final = 0.15
+"""Whose hours vary by less beyond chance (standard deviation 39 %) is never silent without a reason."""
+_STEADY_Z: Final = 4.4
+_HALF_DAYS: Final = 2
+_LOG_MINUTES: Final = float(np.log(60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ class Scan:
         """By metric and window: scores by series and minute, and which of them count."""
         self._log_q = log_q
         self._past: list[tuple[int, int, Reals, Flags, _Past]] = []
-        self._tests = np.zeros((2, scorer.end - scorer.start))
-        """Of requests, and of everything else: two families with half of the false discoveries each."""
+        self._tests = np.zeros((3, scorer.end - scorer.start))
+        """Of everything else, of requests, and of half days of prompts and answers: three families of discoveries."""
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -115,18 +120,30 @@ class Scan:
         signed = np.abs(z) if len(metric.directions) > 1 else z * metric.directions[0]
         self._past.append((number, place, signed, admitted, past))
         limit = self.calibration.threshold(number, place, _CANDIDATE_LOG_P)[self.levels][:, None]
-        if place < len(WINDOWS):
-            self._tests[int(metric.kind == "count")] += admitted.sum(axis=0)
+        if metric.kind == "count":
+            limit = np.where(self._steady[:, None], np.minimum(limit, _STEADY_Z), limit)
         first = self.scorer.start if place < len(WINDOWS) else self.scorer.end - 1
+        if place < len(WINDOWS) or _family(number, place) == _HALF_DAYS:
+            self._tests[_family(number, place), first - self.scorer.start :] += admitted.sum(axis=0)
         for series, column in zip(*np.nonzero(use & (np.abs(z) >= limit)), strict=True):
             value = float(z[series, column])
-            log_p = self.calibration.log_p(number, int(self.levels[series]), place, abs(value))
+            log_p = self.log_p(number, int(series), place, abs(value))
             one = Candidate(int(series), place, value, log_p)
             found.setdefault(first + int(column), {}).setdefault(number, []).append(one)
 
+    @cached_property
+    def _steady(self) -> Flags:
+        return np.asarray(self.scorer.tau2[NUMBER["requests"], 1] <= _STEADY_TAU2)
+
+    def log_p(self, number: int, series: int, place: int, z: float) -> float:
+        """Return the logarithm of a p-value; silences of others say nothing about those of a steady series."""
+        if METRICS[number].kind == "count" and self._steady[series]:
+            return float(log_normal_tail(np.array(z)))
+        return self.calibration.log_p(number, int(self.levels[series]), place, z)
+
     def _is_unheard_of(self, z: Reals) -> Flags:
         """Tell which silences are longer than any that a series, watched for a week, had by itself."""
-        record, watched = self.scorer.state.silence
+        record, watched = self.scorer.state.silence[:2]
         return np.asarray((-z > _LONGER * record[:, None]) & (watched >= _WATCHED_HOURS)[:, None])
 
     def watched(self, metric: Metric) -> Flags:
@@ -137,21 +154,23 @@ class Scan:
 
     def _discoveries(self, minute: int, by_metric: dict[int, list[Candidate]]) -> dict[int, list[Candidate]]:
         kept: dict[int, list[Candidate]] = {}
-        for family in (0, 1):
-            mine = {number: some for number, some in by_metric.items() if self._family(number) == family}
-            log_ps = [one.log_p for candidates in mine.values() for one in candidates]
-            count = false_discovery(log_ps, self._tested(family, minute), self._log_q)
-            if count:
-                limit = sorted(log_ps)[count - 1]
-                kept |= {number: [one for one in some if one.log_p <= limit] for number, some in mine.items()}
-        return {number: some for number, some in kept.items() if some}
+        every = [(number, one) for number, some in sorted(by_metric.items()) for one in some]
+        for family in range(len(self._tests)):
+            mine = [(number, one) for number, one in every if _family(number, one.window) == family]
+            log_ps = [one.log_p for _, one in mine]
+            count = false_discovery(log_ps, self._tested(family, minute), self._share(family))
+            limit = sorted(log_ps)[count - 1] if count else -np.inf
+            for number, one in mine:
+                if one.log_p <= limit:
+                    kept.setdefault(number, []).append(one)
+        return kept
 
-    @staticmethod
-    def _family(number: int) -> int:
-        return int(METRICS[number].kind == "count")
+    def _share(self, family: int) -> float:
+        """Return the accepted share of false discoveries: half days are judged once an hour, not every minute."""
+        return self._log_q + (_LOG_MINUTES if family == _HALF_DAYS else 0.0)
 
     def _tested(self, family: int, minute: int) -> int:
-        return 2 * int(self._tests[family, minute - self.scorer.start])
+        return len(self._tests) * int(self._tests[family, minute - self.scorer.start])
 
     def sums(self, number: int, minute: int, window: int, keep: Flags) -> Sums:
         """Return the sums of every series over the window that ends with a minute, over the leaves to keep."""
@@ -202,8 +221,8 @@ class Scan:
             return None
         gain = np.where(use, sums.gain(metric) - self.names, -np.inf)
         series = int(np.argmax(gain))
-        log_p = self.calibration.log_p(number, int(self.levels[series]), place, abs(float(z[series])))
-        tests = self._tested(self._family(number), minute)
+        log_p = self.log_p(number, series, place, abs(float(z[series])))
+        tests = self._tested(_family(number, place), minute)
         if log_p > self._log_q - np.log(max(tests, 1)):
             return None
         return Candidate(series, place, float(z[series]), log_p)
@@ -237,6 +256,12 @@ class Scan:
         both = np.union1d(own, other)
         whole = calls[both].sum() if of_all else min(calls[own].sum(), calls[other].sum())
         return float(calls[common].sum() / whole)
+
+
+def _family(number: int, place: int) -> int:
+    if place >= len(WINDOWS) and METRICS[number].name in RESTLESS:
+        return _HALF_DAYS
+    return int(METRICS[number].kind == "count")
 
 
 def _log_likelihood_gain(metric: Metric, effect: float, sums: Sums) -> Reals:

@@ -14,6 +14,8 @@ from spanledger_analytics.detect._series import LEVELS, Grouping
 from spanledger_analytics.detect._state import SPREADS, WINDOWS, State
 
 LOOKBACK: Final = max(WINDOWS)
+_LEAST_SHARE: Final = 0.05
+"""Of calls that had something, for it to be missed."""
 _PRIOR: Final = 24.0
 """Windows that what is common to a level counts as."""
 
@@ -100,6 +102,7 @@ def matters(metric: Metric, sums: Sums) -> NDArray[np.bool_]:
     down = effect <= np.log(max(metric.least_down, 1e-9)) if -1 in metric.directions else np.zeros(effect.shape, bool)
     if metric.kind == "share":
         up &= sums.x >= 5
+        down &= sums.e >= _LEAST_SHARE * sums.n
     return np.asarray(up | down)
 
 

@@ -12,13 +12,17 @@ from spanledger_analytics.detect._cells import Ints, Leaf, Reals
 from spanledger_analytics.detect._metrics import METRICS
 from spanledger_analytics.detect._series import LEVELS, Grouping, extended, grown
 
-VERSION: Final = 1
+VERSION: Final = 2
 WINDOWS: Final = (1, 3, 12, 60, 240)
 """Minutes."""
 DRIFT: Final = 12
 """Hours."""
 SPREADS: Final = (12, 60, 60 * DRIFT)
 """Minutes over which the variance between windows is learned."""
+RESTLESS: Final = ("input_tokens", "output_tokens")
+"""Metrics that some change again and again by themselves: who does is known for it, alarm or not."""
+FRESH: Final = 2
+"""Half days that what was seen of the restless waits for: what begins now does not excuse itself."""
 PROFILE: Final = 168
 DAY: Final = 48
 """Hours of a working day and of a day of the weekend."""
@@ -56,8 +60,10 @@ class State:
     """The same of what came since an alarm froze them."""
     spread: Reals = field(default_factory=lambda: np.zeros((_M, len(SPREADS), 3, 0)))
     """By metric, window and series: decayed excess of squares, weight, and number of windows."""
-    silence: Reals = field(default_factory=lambda: np.zeros((2, 0)))
-    """By series: how unlikely its silences of the past were (the largest score, fading), and hours it was watched."""
+    fresh: Reals = field(default_factory=lambda: np.zeros((FRESH, len(RESTLESS), len(SPREADS) - 1, 3, 0)))
+    """What comes to the spreads of restless metrics, without the shortest window, by half day, the newest last."""
+    silence: Reals = field(default_factory=lambda: np.zeros((3, 0)))
+    """By series: how unlikely its silences were (the largest score, fading), hours watched, the silence that lasts."""
     hours: Reals = field(default_factory=lambda: np.zeros((DRIFT, _M, 4, 0)))
     """X, E, V, N of the last hours by series."""
     scores: Reals = field(default_factory=lambda: np.zeros((_M, len(LEVELS), len(WINDOWS) + 1, BUCKETS)))
@@ -77,7 +83,7 @@ class State:
             name: grown(getattr(self, name), places) for name in ("base", "shadow", "profile", "day", "recent")
         }
         by_series: dict[str, Any] = {
-            name: grown(getattr(self, name), carried) for name in ("spread", "silence", "hours")
+            name: grown(getattr(self, name), carried) for name in ("spread", "fresh", "silence", "hours")
         }
         return replace(
             self,

@@ -129,6 +129,31 @@ def test_longer_prompts_of_one_use_case() -> None:
     assert one.impact_nano > 0
 
 
+def test_prompts_that_grow_do_not_excuse_themselves() -> None:
+    end = FROM + 12 * HOUR
+    minute, leaf, values = world(end=end)
+    mine = (minute >= FROM) & np.array([(one.tenant, one.use_case) == ("globex", "search") for one in LEAVES])[leaf]
+    steady = LedgerDetector().fit(Window(cells(minute, leaf, values), end), learned())
+    more = 0.4 * (minute[mine] - FROM) / (end - FROM)
+    values = values.copy()
+    values[mine, AT["log_input"]] += np.rint(1000 * np.log1p(more)).astype(np.int64) * values[mine, AT["answers"]]
+    detector = LedgerDetector()
+    grown, late = detector.run(Window(cells(minute, leaf, values), end), learned())
+    assert np.array_equal(steady.spread[:, 1:], grown.spread[:, 1:])
+    assert not np.array_equal(steady.fresh, grown.fresh)
+    one = only([one for one in late if one.metric != "names"])
+    assert (one.metric, dict(one.dimensions)) == ("input_tokens", {"tenant": "globex", "use_case": "search"})
+
+
+def test_hardly_any_cache_hits_are_not_missed() -> None:
+    minute, leaf, values = world()
+    values[:, AT["cache_hits"]] = np.random.default_rng(3).binomial(values[:, AT["answers"]], 0.03)
+    detector = LedgerDetector()
+    values[minute >= FROM, AT["cache_hits"]] = 0
+    _, late = detector.run(Window(cells(minute, leaf, values).between(FROM - 3 * DAY, END), END))
+    assert [one.summary for one in late if one.metric != "names"] == []
+
+
 def test_one_user_who_sends_everything() -> None:
     minute, leaf, values = world()
     more = during(minute, leaf, tenant="acme", use_case="chat")
