@@ -13,13 +13,16 @@ Status: TypeAlias = Literal["firing", "resolved"]
 class Finding:
     """What a source of alerts (a rule, a budget, a detector) says about one set of labels at one moment.
 
-    ``rule`` and ``labels`` are its identity. Texts name ids, numbers and dimensions, never prompt text.
+    ``rule`` and ``labels`` are its identity, or ``key`` where labels may change: an alert keeps those it began with.
+    Texts name ids, numbers and dimensions, never prompt text.
     """
 
     rule: str
     owner: str
     """The tenant of the credential whose data it is about; ``""`` for the whole installation."""
     labels: Mapping[str, str]
+    key: str = ""
+    """What it is about, if labels do not tell that once and for all."""
     active: bool
     """Whether the condition holds; ``False`` ends an alert."""
     at_ns: int

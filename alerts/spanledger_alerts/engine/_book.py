@@ -66,7 +66,7 @@ class Book:
     def save(self, alert: Tracked) -> None:
         """Write an alert."""
         finding = alert.finding
-        what = fingerprint(finding.rule, finding.owner, finding.labels)
+        what = fingerprint(finding)
         self._execute(
             "INSERT OR REPLACE INTO alerts"
             " (id, fingerprint, rule, owner, state, since, started, active, seen, resolved, closed, body)"

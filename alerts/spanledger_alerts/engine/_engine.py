@@ -62,7 +62,7 @@ class AlertEngine:
         with self._database.transaction():
             for finding in (self._levelled(finding) for finding in findings):
                 rule = self._policy.rule(finding.rule)
-                was = self._book.open_one(fingerprint(finding.rule, finding.owner, finding.labels))
+                was = self._book.open_one(fingerprint(finding))
                 self._change(rule, was, advance(rule, was, finding), finding.at_ns)
 
     def _levelled(self, finding: Finding) -> Finding:
@@ -210,7 +210,7 @@ def _one_each(findings: Iterable[Finding]) -> dict[str, Finding]:
     """Return one finding for each set of labels: of several the worst that is active."""
     found: dict[str, Finding] = {}
     for finding in findings:
-        what = fingerprint(finding.rule, finding.owner, finding.labels)
+        what = fingerprint(finding)
         found[what] = max(found.get(what, finding), finding, key=_badness)
     return found
 

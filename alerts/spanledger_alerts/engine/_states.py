@@ -6,7 +6,6 @@ all. A clock that is set back lengthens nothing: no moment that is kept may lie 
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -44,7 +43,7 @@ class Tracked:
     @property
     def fingerprint(self) -> str:
         """Hash of what it is about."""
-        return fingerprint(self.finding.rule, self.finding.owner, self.finding.labels)
+        return fingerprint(self.finding)
 
     def told(self) -> Alert:
         """Return it as it is told."""
@@ -79,9 +78,10 @@ def label_set(finding: Finding) -> dict[str, str]:
     return {**finding.labels, **{name: value for name, value in known.items() if value}}
 
 
-def fingerprint(rule: str, owner: str, labels: Mapping[str, str]) -> str:
-    """Return the same text for the same rule, owner and labels, in whatever order."""
-    text = json.dumps([rule, owner, sorted(labels.items())], ensure_ascii=False)
+def fingerprint(finding: Finding) -> str:
+    """Return the same text for the same rule, owner and labels, in whatever order, or for the same key."""
+    about = finding.key or sorted(finding.labels.items())
+    text = json.dumps([finding.rule, finding.owner, about], ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -116,7 +116,7 @@ def without_data(rule: Rule, was: Tracked, at: int) -> Tracked | None:
 
 def _begun(rule: Rule, finding: Finding) -> Tracked:
     at = finding.at_ns
-    what = fingerprint(finding.rule, finding.owner, finding.labels)
+    what = fingerprint(finding)
     alert_id = hashlib.sha256(f"{what} {at}".encode()).hexdigest()[:24]
     begun = Tracked(id=f"alert_{alert_id}", state="pending", since=at, active=at, seen=at, finding=finding)
     return _held(rule, begun, at)
@@ -136,5 +136,7 @@ def _not_ahead(was: Tracked, at: int) -> Tracked:
 
 
 def _said(was: Tracked, finding: Finding) -> Finding:
-    """What ends an alert does not change what it was about, nor how bad it was."""
-    return finding if finding.active else replace(was.finding, active=False, at_ns=finding.at_ns)
+    """What ends an alert does not change what it was about, nor how bad it was; its groups know it by its labels."""
+    if not finding.active:
+        return replace(was.finding, active=False, at_ns=finding.at_ns)
+    return replace(finding, labels=was.finding.labels) if finding.key else finding

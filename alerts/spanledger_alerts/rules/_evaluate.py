@@ -162,6 +162,7 @@ def _anomaly(rule: AnomalyRule, row: Mapping[str, Any], window: Window) -> Findi
         rule=rule.name,
         owner=row["owner"],
         labels=labels,
+        key=row["id"],  # what an anomaly is found to be about gets clearer while it lasts
         active=bool(row["open"]),
         at_ns=window.to_ns,
         severity=_severity(row["severity"]),

@@ -122,6 +122,20 @@ def test_it_goes_on_firing_for_the_time_that_the_rule_says() -> None:
     assert rig.states() == ["resolved"]
 
 
+def test_what_has_a_key_is_one_alert_whatever_becomes_of_its_labels() -> None:
+    rig = Rig(Rule(name="r"))
+    rig.found(rig.finding(key="an_1", labels={"tenant": "acme"}, summary="acme pays more"))
+    (firing,) = rig.wait(MINUTE)
+    narrower = {"tenant": "acme", "model": "gpt-4o"}
+    rig.found(rig.finding(key="an_1", labels=narrower, summary="acme pays more for gpt-4o"))
+    rig.restart()
+    assert rig.wait(HOUR, step=MINUTE) == []
+    rig.found(rig.finding(key="an_1", labels=narrower, active=False))
+    (resolved,) = rig.wait(10 * MINUTE)
+    assert [alert.id for alert in resolved.alerts] == [alert.id for alert in firing.alerts]
+    assert (resolved.alerts[0].labels, resolved.alerts[0].summary) == ({"tenant": "acme"}, "acme pays more for gpt-4o")
+
+
 def test_fire_and_resolve_are_told_with_one_id() -> None:
     rig = Rig(Rule(name="r"))
     rig.found(rig.finding(summary="bad", value=3.0, threshold=2.0))
