@@ -29,7 +29,7 @@ ANSWERS: Final[Mapping[str, str]] = {
         "Membership costs 6 EUR a month, and members get a sample of a new tea every month."
     ),
     "Whom can I ask about a parcel that left the warehouse?": (
-        "Parcels leave our warehouse in Bremen on weekdays. You can write to martha.lindgren@bremen-parcels.com."
+        "Parcels leave our warehouse in Bremen on weekdays. You can write to counter-4@bremen-parcels.com."
     ),
     "What does the review of the gift box say?": "The customer says that the box is beautiful and arrived quickly.",
 }
