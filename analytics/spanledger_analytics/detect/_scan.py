@@ -7,10 +7,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from spanledger_analytics.detect._calibrate import Calibration, false_discovery, log_normal_tail
+from spanledger_analytics.detect._calibrate import Calibration, false_discovery
 from spanledger_analytics.detect._cells import LOG_UNIT, Flags, Ints, Reals
 from spanledger_analytics.detect._learn import histogram, scores_of_past
-from spanledger_analytics.detect._metrics import METRICS, NUMBER, Metric, Sums
+from spanledger_analytics.detect._metrics import METRICS, Metric, Sums
 from spanledger_analytics.detect._score import LOOKBACK, Scorer, matters, spread_place
 from spanledger_analytics.detect._series import LEVEL_NAMES, Grouping
 from spanledger_analytics.detect._state import RESTLESS, SPREADS, WINDOWS
@@ -20,9 +20,6 @@ _CANDIDATE_LOG_P: Final = float(np.log(1e-5))
 _STILL_Z: Final = 3.0
 _LONGER: Final = 1.15
 _WATCHED_HOURS: Final = 144
-_STEADY_TAU2: Final = 0.15
-"""Whose hours vary by less beyond chance (standard deviation 39 %) is never silent without a reason."""
-_STEADY_Z: Final = 4.4
 _HALF_DAYS: Final = 2
 _LOG_MINUTES: Final = float(np.log(60))
 
@@ -120,8 +117,6 @@ class Scan:
         signed = np.abs(z) if len(metric.directions) > 1 else z * metric.directions[0]
         self._past.append((number, place, signed, admitted, past))
         limit = self.calibration.threshold(number, place, _CANDIDATE_LOG_P)[self.levels][:, None]
-        if metric.kind == "count":
-            limit = np.where(self._steady[:, None], np.minimum(limit, _STEADY_Z), limit)
         first = self.scorer.start if place < len(WINDOWS) else self.scorer.end - 1
         if place < len(WINDOWS) or _family(number, place) == _HALF_DAYS:
             self._tests[_family(number, place), first - self.scorer.start :] += admitted.sum(axis=0)
@@ -131,14 +126,8 @@ class Scan:
             one = Candidate(int(series), place, value, log_p)
             found.setdefault(first + int(column), {}).setdefault(number, []).append(one)
 
-    @cached_property
-    def _steady(self) -> Flags:
-        return np.asarray(self.scorer.tau2[NUMBER["requests"], 1] <= _STEADY_TAU2)
-
     def log_p(self, number: int, series: int, place: int, z: float) -> float:
-        """Return the logarithm of a p-value; silences of others say nothing about those of a steady series."""
-        if METRICS[number].kind == "count" and self._steady[series]:
-            return float(log_normal_tail(np.array(z)))
+        """Return the logarithm of a p-value."""
         return self.calibration.log_p(number, int(self.levels[series]), place, z)
 
     def _is_unheard_of(self, z: Reals) -> Flags:
