@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
-from _anomaly_truth import Report
+from benchmarks._anomaly_truth import Report
 from numpy.typing import NDArray
 
 from spanledger_analytics.detect import AT, Cells, Grouping

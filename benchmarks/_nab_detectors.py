@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from _nab_score import Reals, Series
+from benchmarks._nab_score import Reals, Series
 
 _DAYS: Final = 7
 _WARM: Final = 50

@@ -1,9 +1,9 @@
 """What the detector finds in generated worlds, what it costs in false alarms, and what simpler ones find.
 
-    python benchmarks/anomaly.py                               # seasonal, six worlds of four weeks
-    python benchmarks/anomaly.py --mode wild --load FILE       # with request rates of real clients
-    python benchmarks/anomaly.py --incidents none --seeds 1-50 # quiet worlds: false groups per organisation-week
-    python benchmarks/anomaly.py --speed                       # points per second, a tick of 10,000 series
+    python -m benchmarks.anomaly                               # seasonal, six worlds of four weeks
+    python -m benchmarks.anomaly --mode wild --load FILE       # with request rates of real clients
+    python -m benchmarks.anomaly --incidents none --seeds 1-50 # quiet worlds: false groups per organisation-week
+    python -m benchmarks.anomaly --speed                       # points per second, a tick of 10,000 series
 
 An incident counts as found if a finding of severity warning or higher has time and calls in common with it; every
 other such finding is a false group. Baselines look at the same numbers in bins of ten minutes, at thresholds at which
@@ -19,9 +19,9 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from _anomaly_baselines import BASELINES, groups, series_of, threshold_for
-from _anomaly_speed import speed
-from _anomaly_truth import Judge, Report, Truth, make_world, planned
+from benchmarks._anomaly_baselines import BASELINES, groups, series_of, threshold_for
+from benchmarks._anomaly_speed import speed
+from benchmarks._anomaly_truth import Judge, Report, Truth, make_world, planned
 
 from spanledger_analytics.detect import MINUTE_NS, Anomaly, Grouping, LedgerDetector, Options, State, Window
 

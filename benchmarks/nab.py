@@ -1,6 +1,6 @@
 """The Numenta Anomaly Benchmark, with our own scorer.
 
-    python benchmarks/nab.py PATH      # the folder that has data/ and labels/
+    python -m benchmarks.nab PATH      # the folder that has data/ and labels/
 
 One setting for all files; each detector at its best common threshold, as NAB scores them. The scorer is checked on a
 detector that says nothing (0) and on a perfect one (100) in every run.
@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _nab_detectors import DETECTORS, once
-from _nab_score import Reals, Series, read, scores
+from benchmarks._nab_detectors import DETECTORS, once
+from benchmarks._nab_score import Reals, Series, read, scores
 
 
 def main() -> None:

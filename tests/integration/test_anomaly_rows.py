@@ -91,10 +91,10 @@ def test_pages_follow_each_other(store: DuckDBStore) -> None:
 
 def test_the_benchmarks_run() -> None:
     sizes = ("--seeds", "102", "--days", "3", "--tenants", "3", "--calls", "500", "--incidents", "none")
-    command = [sys.executable, "benchmarks/anomaly.py", *sizes]
+    command = [sys.executable, "-m", "benchmarks.anomaly", *sizes]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert finished.returncode == 0, finished.stderr
     assert "organisation-weeks" in finished.stdout
-    command = [sys.executable, "benchmarks/nab.py", "nowhere"]
+    command = [sys.executable, "-m", "benchmarks.nab", "nowhere"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert (finished.returncode, finished.stdout[:11]) == (0, "no NAB data")

@@ -11,8 +11,8 @@ import pytest
 from spanledger_ingest.demo._checks import Check, attempts, backfill_checks, invoice, live_checks
 from spanledger_ingest.demo._errors import DemoError
 from spanledger_ingest.demo._http import Client, wait_for
+from spanledger_ingest.demo._outcome import Outcome
 from spanledger_ingest.demo._report import as_json, console, next_steps, report
-from spanledger_ingest.demo._run import Outcome
 from spanledger_ingest.demo.fake_provider import ServedRequest, TokenCounts
 from spanledger_ingest.traffic import DEFAULT_END_NS, Ledger, build_world, generate, truth
 
@@ -47,6 +47,7 @@ SERVED = [
 
 def call(number: int, **changes: Any) -> Row:
     values: Row = {
+        "service_name": "corner-shops",
         "tenant_id": "bakery",
         "use_case": "support",
         "trace_id": f"{number:032x}",
