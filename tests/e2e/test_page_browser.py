@@ -222,7 +222,7 @@ def test_a_trace_shows_its_spans_and_its_text_as_text(site: Site, visit: Open) -
     page.locator(".span summary").nth(1).click()
     assert page.locator(".span .billing").first.inner_text().startswith("Billed")
     page.fill("input[name=reason]", "a test")
-    page.click("text=Show the text")
+    page.click("button:has-text('Show the text')")
     said = page.locator(".said pre").first
     assert said.inner_text() == f"{ATTACK} asks acme"
     assert page.locator(".said figcaption").first.inner_text() == "user"

@@ -65,8 +65,7 @@ class StateDb:
         path = directory / FILE
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # SQLite gives the files beside it (WAL, shared memory) the same rights.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _make_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -143,3 +142,15 @@ class StateDb:
         """Release the file. Idempotent."""
         with self._lock:
             self._connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Create the file, for its owner alone; SQLite gives the files beside it (WAL, shared memory) the same rights.
+
+    One that is there is not opened: to close it again would take away the locks that this process has on it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError("it may not be read and written") from None
