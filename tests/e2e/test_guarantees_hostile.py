@@ -137,8 +137,8 @@ def test_g8_many_bombs_at_once_are_bounded_together(server: "Server", tools: "To
     assert set(statuses) <= {413, 503}
     assert set(neighbours.statuses) <= {200, 503}
     neighbours.check()
-    # Two are decompressed at a time, up to the cap each, in parts that are joined.
-    assert growth <= 2 * 2 * CAP // MIB + 128
+    # Two are decompressed at a time, up to the cap each.
+    assert growth <= 2 * CAP // MIB + 128
     tools.report("G8 24 at once", growth_mib=growth)
 
 

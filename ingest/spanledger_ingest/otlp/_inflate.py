@@ -1,9 +1,10 @@
-"""Bounded decompression, by ISA-L: a quarter of the time that zlib takes."""
+"""Bounded decompression, by ISA-L: quicker than zlib, and it builds the result without a second copy of it."""
 
 import sys
-import zlib
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
+
+from isal import isal_zlib
 
 from spanledger_ingest.errors import BadDataError, TooLargeError, UnsupportedEncodingError
 
@@ -12,6 +13,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+_IsalError: Final = cast("type[Exception]", isal_zlib.error)  # its stub takes the class for an instance
 GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_WINDOW_LOG: Final = 26
 """Frames that ask for a window over 64 MiB are refused: it would be memory beside the limit of the body."""
@@ -37,9 +39,9 @@ def _zstd() -> _Stream:
 
 
 _STREAMS: Final[Mapping[str, Callable[[], _Stream]]] = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "x-gzip": lambda: zlib.decompressobj(31),
-    "deflate": lambda: zlib.decompressobj(15),
+    "gzip": lambda: isal_zlib.decompressobj(31),
+    "x-gzip": lambda: isal_zlib.decompressobj(31),
+    "deflate": lambda: isal_zlib.decompressobj(15),
     "zstd": _zstd,
 }
 
@@ -82,7 +84,7 @@ def _inflate(body: bytes, new_stream: Callable[[], _Stream], most: int) -> bytes
         stream = new_stream()
         try:
             part = stream.decompress(rest, most + 1 - size)
-        except (zlib.error, zstd.ZstdError) as error:
+        except (_IsalError, zstd.ZstdError) as error:
             raise BadDataError(f"the body does not decompress: {error}") from error
         size += len(part)
         parts.append(part)
