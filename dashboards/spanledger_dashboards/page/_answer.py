@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from spanledger_dashboards.panels import PanelSpec
@@ -23,3 +24,8 @@ class Answer:
     def column(self, name: str, default: int) -> int:
         """Return the place of a column, by name or else by convention."""
         return self.columns.index(name) if name in self.columns else default
+
+
+def seconds_of(at: Any) -> float:
+    """Return a time in an answer as seconds since the epoch."""
+    return at.timestamp() if isinstance(at, datetime) else float(at)

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
-from spanledger_dashboards.page._answer import Answer
+from spanledger_dashboards.page._answer import Answer, seconds_of
 from spanledger_dashboards.page._format import in_words, shown
 from spanledger_dashboards.page._state import CHOICES, Period, State
 from spanledger_dashboards.panels import Field, Link, PanelSpec, Threshold, Unit
@@ -284,7 +284,7 @@ def _from(limit: Threshold, spec: PanelSpec) -> str:
 
 
 def _states(points: Sequence[tuple[Any, Any]], spec: PanelSpec, period: Period, step: float) -> Iterator[Stretch]:
-    styled = [(_at(at), _state_name(value, spec), value) for at, value in points if at is not None]
+    styled = [(seconds_of(at), _state_name(value, spec), value) for at, value in points if at is not None]
     runs = groupby(enumerate(styled), key=lambda item: (item[1][1], round(item[1][0] / step) - item[0]))
     for (style, _), run in runs:
         members = [item for _, item in run]
@@ -303,7 +303,7 @@ def _meaning(value: Any, spec: PanelSpec) -> str:
 
 
 def _stretch(at: Any, seconds: float, period: Period, style: str, what: str) -> Stretch:
-    start, whole = _at(at), (period.to_ns - period.from_ns) / 1e9
+    start, whole = seconds_of(at), (period.to_ns - period.from_ns) / 1e9
     x = (start - period.from_ns / 1e9) / whole * 100
     end = min(x + seconds / whole * 100, 100)
     x = min(max(x, 0), 100)
@@ -311,17 +311,8 @@ def _stretch(at: Any, seconds: float, period: Period, style: str, what: str) -> 
     return Stretch(x=round(x, 3), width=round(max(end - x, 0.1), 3), style=style, title=title)
 
 
-def _at(at: Any) -> float:
-    return at.timestamp() if isinstance(at, datetime) else float(at)
-
-
 def _colour(value: Any, thresholds: Sequence[Threshold]) -> str:
     if not thresholds or not isinstance(value, int | float | Decimal):
         return ""
     passed = [limit.colour for limit in thresholds if limit.at is None or float(value) >= limit.at]
     return passed[-1] if passed else ""
-
-
-def choices_in(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return what is chosen in the parameters of an address."""
-    return {name: parameters[name] for name in CHOICES if parameters.get(name)}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from spanledger_dashboards.page._answer import Answer
+from spanledger_dashboards.page._answer import Answer, seconds_of
 from spanledger_dashboards.page._format import moment, shown
 from spanledger_dashboards.page._state import Period
 from spanledger_dashboards.panels import Field, PanelSpec, Unit
@@ -41,7 +41,6 @@ class Series:
     look: str = "plain"
     right: bool = False
     decimals: int | None = None
-
     stacked: bool = False
     """Whether it is a part of a whole, as bars on each other are."""
 
@@ -128,7 +127,7 @@ def chart_of(answer: Answer, period: Period, step: float) -> Chart:
     time = answer.column("time", 0)
     metric = answer.columns.index("metric") if "metric" in answer.columns else None
     columns = _wide(answer, time) if metric is None else _long(answer, time, metric)
-    times = _filled(sorted({_seconds(row[time]) for row in answer.rows if row[time] is not None}), step)
+    times = _filled(sorted({seconds_of(row[time]) for row in answer.rows if row[time] is not None}), step)
     series = list(_series(answer.spec, _ordered(answer.spec, columns), times))
     return Chart(
         spec=answer.spec,
@@ -148,7 +147,7 @@ def _long(answer: Answer, time: int, metric: int) -> Columns:
     for row in answer.rows:
         if row[time] is not None:
             name = "none" if row[metric] is None else str(row[metric])
-            found.setdefault(name, {})[_seconds(row[time])] = _number(row[value])
+            found.setdefault(name, {})[seconds_of(row[time])] = _number(row[value])
     return found
 
 
@@ -156,7 +155,7 @@ def _wide(answer: Answer, time: int) -> Columns:
     places = [place for place in range(len(answer.columns)) if place != time]
     return {
         answer.columns[place]: {
-            _seconds(row[time]): _number(row[place]) for row in answer.rows if row[time] is not None
+            seconds_of(row[time]): _number(row[place]) for row in answer.rows if row[time] is not None
         }
         for place in places
     }
@@ -202,10 +201,6 @@ def _filled(times: list[float], step: float) -> list[float]:
             filled.append(filled[-1] + step)
         filled.append(at)
     return filled
-
-
-def _seconds(at: Any) -> float:
-    return at.timestamp() if isinstance(at, datetime) else float(at)
 
 
 def _number(value: Any) -> float | None:

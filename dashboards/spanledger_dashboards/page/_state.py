@@ -1,10 +1,12 @@
 """What the address of a page says: the stretch of time, what is chosen, and how often it is loaded again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
+
+from spanledger_dashboards.boards._choices import VARIABLES
 
 PRESETS: Final[Mapping[str, tuple[int, str]]] = {
     "1h": (3600, "1 hour"),
@@ -19,14 +21,8 @@ PRESETS: Final[Mapping[str, tuple[int, str]]] = {
 REFRESHES: Final = (30, 60, 300)
 """Seconds after which a page may load itself again."""
 
-CHOICES: Final[Mapping[str, str]] = {
-    "tenant": "Tenant",
-    "model": "Model",
-    "provider": "Provider",
-    "use_case": "Use case",
-    "service": "Service",
-}
-"""What every page can be narrowed by."""
+CHOICES: Final[Mapping[str, str]] = {variable.name: variable.label for variable in VARIABLES}
+"""What every page can be narrowed by: what boards can."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,14 +75,6 @@ class State:
         """Return the address of another page, with all that is chosen; an empty value leaves that out."""
         wanted = {name: value for name, value in (self.parameters | more).items() if value}
         return f"{path}?{urlencode(wanted)}" if wanted else path
-
-    def within(self, path: str, preset: str) -> str:
-        """Return the address of a page with another stretch of time."""
-        return replace(self, period=replace(self.period, preset=preset)).to(path)
-
-    def without(self, path: str, name: str) -> str:
-        """Return the address of a page where one choice is open again."""
-        return self.to(path, **{name: ""})
 
 
 def _moment(at_ns: int) -> datetime:
