@@ -2,16 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
+from fastapi import FastAPI
+
 from spanledger_analytics.detect import Planned
 from spanledger_analytics.forecast import SpendForecaster
 from spanledger_analytics.records import Content
-from spanledger_ingest.alerting import Alerting, alert_jobs, alert_metrics, configured, service_readings
+from spanledger_ingest.alerting import Alerting, Configured, alert_jobs, alert_metrics, configured, service_readings
 from spanledger_ingest.api import Metric, add_routes, build_app, delivery_routes
 from spanledger_ingest.api.admission import admission_routes
 from spanledger_ingest.api.alerts import alert_routes
@@ -45,7 +47,7 @@ from spanledger_ingest.detection.area import (
 )
 from spanledger_ingest.errors import PortError
 from spanledger_ingest.front import Front
-from spanledger_ingest.jobs import JobGroups, Jobs
+from spanledger_ingest.jobs import Job, JobGroups, Jobs
 from spanledger_ingest.journal import DataDirLock, Journal, JournalConfig
 from spanledger_ingest.judging import Judging, judge_setup
 from spanledger_ingest.normalise import normalise, normalise_log
@@ -162,92 +164,162 @@ def build_service(settings: Settings) -> Service:
     receivers = Receivers(settings)
     rules = configured(settings, receivers.by_name)
     tls = Tls.of(settings.tls)
-    lock = DataDirLock(settings.store.data)
-    guard = _guard(settings, lock)
-    try:
-        store = _open_store(settings, prices)
-    except BaseException:
-        guard.close()
-        lock.close()
-        raise
-    journal = _open_journal(settings, store)
+    with ExitStack() as opened:  # closed in the opposite order: now if something fails, else by the service
+        ground = _open(settings, prices, opened)
+        writer, intake = _ingest(ground)
+        areas = _areas(ground, receivers, rules, writer, intake)
+        chores, retention = retention_jobs(ground.store, settings.retention)
+        jobs = _jobs(areas, chores, ground, writer)
+        areas.alerting.watch(service_readings(intake.stats, jobs))
+        audit = Audit(ground.state)
+        pg = _pg_server(ground, audit, tls)
+        opened.callback(pg.close)
+        metrics = service_metrics(
+            ground.store, jobs, retention, ground.authenticator, ground.limiter, _all_of(pg.metrics, *areas.metrics())
+        )
+        pages = Pages(ground.store, ground.authenticator, ground.state, prices.explain)
+        opened.callback(pages.close)
+        opened.callback(areas.admission.desk.close)
+        app = _app(ground, areas, intake, audit, metrics)
+        add_routes(app, pages.router)
+        front = _front(ground, app, intake, tls, pg)
+        release = opened.pop_all().close
+    return Service(front, intake, writer, ground.authenticator, jobs, areas.delivery, release)
 
+
+class _Ground(NamedTuple):
+    """What everything else stands on: the data, opened, and what knows who may come in."""
+
+    settings: Settings
+    prices: PriceBook
+    state: StateDb
+    limiter: Limiter
+    authenticator: Authenticator
+    store: DuckDBStore
+    journal: Journal
+
+
+def _open(settings: Settings, prices: PriceBook, opened: ExitStack) -> _Ground:
+    opened.callback(DataDirLock(settings.store.data).close)
+    state = StateDb(settings.store.data)
+    opened.callback(state.close)
+    limiter = Limiter(RatesOf(settings.limits), state)
+    tokens = verifier_of(settings.auth.issuer)
+    authenticator = Authenticator(KeyRing(state), tokens, required=settings.auth.required, chores=limiter.save)
+    opened.callback(authenticator.stop)
+    _refuse_open_doors(settings, authenticator)
+    store = _open_store(settings, prices)
+    opened.callback(store.close)
+    journal = _open_journal(settings, store)
+    opened.callback(journal.close)
+    return _Ground(settings, prices, state, limiter, authenticator, store, journal)
+
+
+def _ingest(ground: _Ground) -> tuple[Writer, Intake]:
+    settings = ground.settings
     limits = Limits(max_body_bytes=settings.ingest.max_body_mib * MIB, max_items=settings.ingest.max_items)
     writer = Writer(
-        store,
-        journal,
-        _steps(settings, prices),
+        ground.store,
+        ground.journal,
+        _steps(settings, ground.prices),
         decode=partial(read_request, limits=limits),
         config=WriterConfig(commit_seconds=settings.ingest.commit_seconds),
         helper=_helper(settings, limits),
     )
-    chores, retention = retention_jobs(store, settings.retention)
-    delivery = Delivery(receivers, guard.state, store)
-    alerting = Alerting(rules, store, guard.state, delivery.outbox.enqueue)
-    quality = Quality(store, guard.state, settings.scoring, settings.content, lambda: writer.lag_seconds)
-    detection = _detection(settings, store, guard.state, alerting)
-    with _closing_on_failure(journal.close, store.close, guard.close, lock.close):
-        budgets = _budgets(settings, prices, guard.state, store, alerting)
-        admission = Admission(guard.state, store, prices)
-    intake = Intake(
-        journal, writer, authenticate=ingest_door(guard.authenticator), limits=limits, limiter=guard.limiter
+    door = ingest_door(ground.authenticator)
+    return writer, Intake(ground.journal, writer, authenticate=door, limits=limits, limiter=ground.limiter)
+
+
+class _Areas(NamedTuple):
+    """What is made of the stored calls."""
+
+    delivery: Delivery
+    alerting: Alerting
+    quality: Quality
+    detection: Detection
+    budgets: BudgetArea
+    admission: Admission
+    judging: Judging
+
+    def metrics(self) -> tuple[Callable[[], Iterable[Metric]], ...]:
+        return (
+            partial(alert_metrics, self.alerting),
+            self.delivery.metrics,
+            self.quality.metrics,
+            self.judging.metrics,
+            self.budgets.metrics,
+            self.admission.metrics,
+            partial(detection_metrics, self.detection),
+        )
+
+
+def _areas(ground: _Ground, receivers: Receivers, rules: Configured, writer: Writer, intake: Intake) -> _Areas:
+    settings, prices, state, store = ground.settings, ground.prices, ground.state, ground.store
+    delivery = Delivery(receivers, state, store)
+    alerting = Alerting(rules, store, state, delivery.outbox.enqueue)
+    quality = Quality(store, state, settings.scoring, settings.content, lambda: writer.lag_seconds)
+    setup = judge_setup(settings.judge, prices.amount)
+    return _Areas(
+        delivery=delivery,
+        alerting=alerting,
+        quality=quality,
+        detection=_detection(settings, store, state, alerting),
+        budgets=_budgets(settings, prices, state, store, alerting),
+        admission=Admission(state, store, prices),
+        judging=Judging(setup, store, state, prices.amount, intake.keep, quality.judge_events.emit),
     )
-    judging = _judging(settings, prices, guard.state, store, intake.keep, quality)
-    jobs = JobGroups(
-        Jobs([*budget_jobs(budgets), *alert_jobs(alerting), *delivery.jobs()], store),
-        Jobs(
-            [*quality.jobs(), *detection_jobs(detection, enabled=settings.detection.enabled)],
-            store,
-            busy=lambda: writer.lag_seconds > _MOST_LAG_SECONDS,
-        ),
-        Jobs(chores, store),
-        Jobs(admission_jobs(admission), store),
-        Jobs(judging.jobs(), store),
+
+
+def _jobs(areas: _Areas, chores: list[Job], ground: _Ground, writer: Writer) -> JobGroups:
+    """Put what must be prompt, what may lag and what waits for others on threads of their own."""
+    detection = detection_jobs(areas.detection, enabled=ground.settings.detection.enabled)
+    prompt = [*budget_jobs(areas.budgets), *alert_jobs(areas.alerting), *areas.delivery.jobs()]
+    return JobGroups(
+        Jobs(prompt, ground.store),
+        Jobs([*areas.quality.jobs(), *detection], ground.store, busy=lambda: writer.lag_seconds > _MOST_LAG_SECONDS),
+        Jobs(chores, ground.store),
+        Jobs(admission_jobs(areas.admission), ground.store),
+        Jobs(areas.judging.jobs(), ground.store),
     )
-    alerting.watch(service_readings(intake.stats, jobs))
-    server, audit = settings.server, Audit(guard.state)
+
+
+def _pg_server(ground: _Ground, audit: Audit, tls: Tls | None) -> PgServer:
+    server = ground.settings.server
     context = None if tls is None else tls.context()
-    pg = PgServer(store, guard.authenticator, audit, server.host, server.wire_port, context)
-    further = _all_of(
-        pg.metrics,
-        partial(alert_metrics, alerting),
-        delivery.metrics,
-        quality.metrics,
-        judging.metrics,
-        budgets.metrics,
-        admission.metrics,
-        partial(detection_metrics, detection),
-    )
-    pages = Pages(store, guard.authenticator, guard.state, prices.explain)
+    return PgServer(ground.store, ground.authenticator, audit, server.host, server.wire_port, context)
+
+
+def _app(
+    ground: _Ground, areas: _Areas, intake: Intake, audit: Audit, metrics: Callable[[], Iterable[Metric]]
+) -> FastAPI:
     app = build_app(
-        store,
+        ground.store,
         stats=intake.stats,
         otlp_routes=otlp_routes(intake),
-        explain=prices.explain,
-        authenticate=api_door(guard.authenticator),
-        repricing=Repricing(store, settle, prices.price),
+        explain=ground.prices.explain,
+        authenticate=api_door(ground.authenticator),
+        repricing=Repricing(ground.store, settle, ground.prices.price),
         audit=audit,
-        metrics=service_metrics(store, jobs, retention, guard.authenticator, guard.limiter, further),
+        metrics=metrics,
     )
-    add_routes(app, pages.router)
     for router in (
-        score_routes(store, quality),
-        anomaly_routes(store, detection),
-        alert_routes(alerting),
-        admission_routes(admission),
-        budget_routes(budgets),
-        silence_routes(alerting.engine.mutes),
-        delivery_routes(delivery.outbox),
-        state_routes(settings.store.data),
+        score_routes(ground.store, areas.quality),
+        anomaly_routes(ground.store, areas.detection),
+        alert_routes(areas.alerting),
+        admission_routes(areas.admission),
+        budget_routes(areas.budgets),
+        silence_routes(areas.alerting.engine.mutes),
+        delivery_routes(areas.delivery.outbox),
+        state_routes(ground.settings.store.data),
     ):
         add_routes(app, router, "/api/v1")
-    grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, None if tls is None else tls.grpc_credentials())
-    front = Front(app, grpc_receiver, server.host, server.port, tls, pg)
+    return app
 
-    release = _one_by_one(
-        admission.desk.close, pages.close, pg.close, journal.close, store.close, guard.close, lock.close
-    )
-    return Service(front, intake, writer, guard.authenticator, jobs, delivery, release)
+
+def _front(ground: _Ground, app: FastAPI, intake: Intake, tls: Tls | None, pg: PgServer) -> Front:
+    server = ground.settings.server
+    grpc_receiver = GrpcReceiver(intake, server.host, server.grpc_port, None if tls is None else tls.grpc_credentials())
+    return Front(app, grpc_receiver, server.host, server.port, tls, pg)
 
 
 def _refuse_what_cannot_be_meant(settings: Settings, prices: PriceBook) -> None:
@@ -265,37 +337,8 @@ def _detection(settings: Settings, store: DuckDBStore, state: StateDb, alerting:
     return Detection(store, DetectorTables(state), settings.detection, planned)
 
 
-def _judging(
-    settings: Settings,
-    prices: PriceBook,
-    state: StateDb,
-    store: DuckDBStore,
-    keep: Callable[[str, bytes], None],
-    quality: Quality,
-) -> Judging:
-    setup = judge_setup(settings.judge, prices.amount)
-    return Judging(setup, store, state, prices.amount, keep, quality.judge_events.emit)
-
-
 def _all_of(*sources: Callable[[], Iterable[Metric]]) -> Callable[[], Iterable[Metric]]:
     return lambda: chain.from_iterable(source() for source in sources)
-
-
-def _one_by_one(*steps: Callable[[], None]) -> Callable[[], None]:
-    def release() -> None:
-        for step in steps:
-            step()
-
-    return release
-
-
-@contextmanager
-def _closing_on_failure(*steps: Callable[[], None]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _one_by_one(*steps)()
-        raise
 
 
 def _budgets(
@@ -321,31 +364,6 @@ def _tenants(settings: Settings, state: StateDb) -> set[str]:
     tables = (*settings.limits.tenant, *settings.retention.tenant)
     named = {str(table["name"]) for table in tables if "name" in table}
     return named.union(*(key.tenants for key in KeyRing(state).list())) - {"*"}
-
-
-class _Guard(NamedTuple):
-    """What knows who may come in."""
-
-    authenticator: Authenticator
-    limiter: Limiter
-    state: StateDb
-
-    def close(self) -> None:
-        self.authenticator.stop()
-        self.state.close()
-
-
-def _guard(settings: Settings, lock: DataDirLock) -> _Guard:
-    with ExitStack() as on_failure:
-        on_failure.callback(lock.close)
-        state = StateDb(settings.store.data)
-        on_failure.callback(state.close)
-        limiter = Limiter(RatesOf(settings.limits), state)
-        tokens = verifier_of(settings.auth.issuer)
-        authenticator = Authenticator(KeyRing(state), tokens, required=settings.auth.required, chores=limiter.save)
-        _refuse_open_doors(settings, authenticator)
-        on_failure.pop_all()
-    return _Guard(authenticator, limiter, state)
 
 
 def _refuse_open_doors(settings: Settings, authenticator: Authenticator) -> None:
