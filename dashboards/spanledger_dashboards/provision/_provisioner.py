@@ -1,7 +1,8 @@
 """Bringing a Grafana into the wanted state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from spanledger_dashboards.errors import GrafanaError
 from spanledger_dashboards.grafana_json import Target
@@ -24,7 +25,7 @@ from spanledger_dashboards.provision._model import (
 from spanledger_dashboards.provision._run import run_panels
 from spanledger_dashboards.provision._wanted import CONTACT_POINT, notes, target_for, wanted
 
-_OWN_TAG = "spanledger"
+_OWN_TAG: Final = "spanledger"
 
 
 class GrafanaProvisioner:
@@ -88,10 +89,8 @@ class GrafanaProvisioner:
             if force and action in ("edited", "foreign"):
                 action, why = "update", f"{action}, overwritten: {why}"
             yield Change(item.kind, item.uid, item.title, action, why), item, live
-        wanted_uids = {item.uid for item in items}
-        for kind, uid, live in self._ours():
-            if uid not in wanted_uids:
-                yield self._stale(kind, uid, live, force=force), None, live
+        for kind, uid, live in self._ours(besides={item.uid for item in items}):
+            yield self._stale(kind, uid, live, force=force), None, live
 
     def _stale(self, kind: Kind, uid: str, live: Live, *, force: bool) -> Change:
         edited = live.mark is not None and is_edited(live) and not force
@@ -121,8 +120,8 @@ class GrafanaProvisioner:
         elif mark(item, found.content) != found.mark:
             handler.write(item, mark(item, found.content), found)
 
-    def _ours(self) -> Iterator[tuple[Kind, str, Live]]:
-        """Yield what bears our mark and a name of ours, what others need last."""
+    def _ours(self, besides: Collection[str] = ()) -> Iterator[tuple[Kind, str, Live]]:
+        """Yield what bears our mark and a name of ours, besides what is known already; what others need last."""
         uids: list[tuple[Kind, str]] = [
             *(("alert rule", rule["uid"]) for rule in self._grafana.rules()),
             ("contact point", CONTACT_POINT),
@@ -131,7 +130,8 @@ class GrafanaProvisioner:
             ("data source", Target().traces_uid),
         ]
         for kind, uid in uids:
-            live = self._handlers[kind].read(uid) if uid.startswith(UID_PREFIX) else None
+            is_asked = uid.startswith(UID_PREFIX) and uid not in besides
+            live = self._handlers[kind].read(uid) if is_asked else None
             if live is not None and live.mark != "":
                 yield kind, uid, live
 
