@@ -25,8 +25,6 @@ LATENCY_OFFSET: Final = 50
 """Tokens that a model could have written before its first one: time per ``tokens + offset`` is nearly constant."""
 LOG_UNIT: Final = 1000
 """Logarithms are kept in thousandths."""
-SLOW_EDGES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600)
-"""Upper edges of the latency histogram, ms; one more bucket is open."""
 
 
 class Leaf(NamedTuple):
@@ -43,12 +41,9 @@ class Leaf(NamedTuple):
 USERS: Final = 8
 """Users are told apart by hash into so many buckets: enough to see that one of them causes a rise."""
 USER_BUCKETS: Final = tuple(f"user_{number}" for number in range(USERS))
-HISTOGRAM: Final = tuple(f"ms_{edge}" for edge in (*SLOW_EDGES, "more"))
 MEASURES: Final = (
     "calls",
     "errors",
-    "rate_limited",
-    "timeouts",
     "retries",
     "length",
     "filtered",
@@ -56,7 +51,6 @@ MEASURES: Final = (
     "input",
     "output",
     "cached",
-    "reasoning",
     "cache_hits",
     "log_input",
     "log_input_2",
@@ -74,7 +68,6 @@ MEASURES: Final = (
     "priced_cached",
     "priced_written",
     "priced_output",
-    *HISTOGRAM,
     *USER_BUCKETS,
 )
 """Columns of :attr:`Cells.values`. ``answers`` counts calls with usage, ``timed`` successful calls with a duration,
@@ -138,7 +131,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facets:
-    """Calls and errors by minute, leaf and one further property."""
+    """Calls by minute, leaf and one further property."""
 
     minute: Ints
     leaf: Ints
@@ -146,13 +139,12 @@ class Facets:
     """Position in :data:`FACETS`."""
     text: tuple[str, ...]
     calls: Ints
-    errors: Ints
 
     @classmethod
     def empty(cls) -> "Facets":
         """Return none."""
         nothing = np.empty(0, np.int64)
-        return cls(nothing, nothing, nothing, (), nothing, nothing)
+        return cls(nothing, nothing, nothing, (), nothing)
 
     def between(self, start: int, end: int) -> "Facets":
         """Return those of the minutes ``[start, end)``."""
@@ -163,16 +155,15 @@ class Facets:
             self.kind[low:high],
             self.text[low:high],
             self.calls[low:high],
-            self.errors[low:high],
         )
 
     def without(self, owners: Sequence[str], gone: set[tuple[str, int]]) -> "Facets":
         """Return those of other minutes."""
         numbers = np.arange(len(self.minute))
-        minute, leaf, kind, kept, calls, errors = _kept(
-            owners, gone, self.leaf, (self.minute, self.leaf, self.kind, numbers, self.calls, self.errors)
+        minute, leaf, kind, kept, calls = _kept(
+            owners, gone, self.leaf, (self.minute, self.leaf, self.kind, numbers, self.calls)
         )
-        return Facets(minute, leaf, kind, tuple(self.text[place] for place in kept), calls, errors)
+        return Facets(minute, leaf, kind, tuple(self.text[place] for place in kept), calls)
 
 
 def _kept(owners: Sequence[str], gone: set[tuple[str, int]], leaf: Ints, arrays: Sequence[Ints]) -> list[Ints]:
@@ -221,17 +212,16 @@ def _merged_facets(parts: Sequence[Cells], maps: Sequence[Ints]) -> Facets:
         _joined([one.kind for one in found]),
         _joined([np.array([number[text] for text in one.text], np.int64) for one in found]),
     )
-    counts = np.stack([_joined([one.calls for one in found]), _joined([one.errors for one in found])], axis=1)
-    (minute, leaf, kind, text), counts = _summed(keys, counts)
-    return Facets(minute, leaf, kind, tuple(texts[place] for place in text), counts[:, 0], counts[:, 1])
+    (minute, leaf, kind, text), counts = _summed(keys, _joined([one.calls for one in found]))
+    return Facets(minute, leaf, kind, tuple(texts[place] for place in text), counts)
 
 
 CALL_COLUMNS: Final = (
     "owner",
     "start_ns",
     *("tenant_id", "model", "provider", "use_case", "region", "user_id"),
-    *("status", "error_type", "http_status", "finish_reason", "trace_id", "parent_span_id"),
-    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("status", "error_type", "finish_reason", "trace_id", "parent_span_id"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
     *("cost_usd", "duration_ms", "ttft_ms", "response_model", "prompt_name", "prompt_version"),
 )
 """What :func:`cells_of` reads; a column that is missing counts as unknown everywhere."""
@@ -280,11 +270,6 @@ class _Columns:
         words = ["" if word is None else str(word) for word in found.dictionary.to_pylist()]
         codes = found.indices.fill_null(len(words)).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, [*words, ""]
-
-    def matches(self, name: str, *words: str) -> Flags:
-        """Tell which texts contain one of the words."""
-        codes, texts = self.coded(name)
-        return np.array([any(word in text.lower() for word in words) for text in texts], bool)[codes]
 
     def equals(self, name: str, word: str) -> Flags:
         codes, texts = self.coded(name)
@@ -336,17 +321,11 @@ def log_units(value: Any) -> Ints:
 
 def _measures(column: _Columns) -> Ints:
     failed = column.equals("status", "error")
-    http, _ = column.numbers("http_status", 0)
-    tokens = {
-        name: column.numbers(f"{name}_tokens", 0)
-        for name in ("input", "output", "cache_read", "cache_write", "reasoning")
-    }
+    tokens = {name: column.numbers(f"{name}_tokens", 0) for name in ("input", "output", "cache_read", "cache_write")}
     known = tokens["input"][1] & tokens["output"][1] & ~failed
     given: dict[str, Any] = {
         "calls": np.ones(len(failed), np.int64),
         "errors": failed,
-        "rate_limited": failed & ((http == 429) | column.matches("error_type", "ratelimit", "429")),
-        "timeouts": failed & column.matches("error_type", "timeout", "504"),
         "retries": column.retries(failed),
         "length": column.equals("finish_reason", "length"),
         "filtered": column.equals("finish_reason", "content_filter"),
@@ -354,7 +333,7 @@ def _measures(column: _Columns) -> Ints:
     }
     whole = {name: np.where(known, value, 0).astype(np.int64) for name, (value, _) in tokens.items()}
     given |= {"input": whole["input"], "output": whole["output"], "cached": whole["cache_read"]}
-    given |= {"reasoning": whole["reasoning"], "cache_hits": known & (whole["cache_read"] > 0)}
+    given |= {"cache_hits": known & (whole["cache_read"] > 0)}
     given |= _squares("input", log_units(whole["input"]), known) | _squares("output", log_units(whole["output"]), known)
     given |= _times(column, whole["output"], ~failed) | _costs(column, whole, known)
     user, names = column.coded("user_id")
@@ -373,12 +352,10 @@ def _times(column: _Columns, output: Ints, answered: Flags) -> dict[str, Any]:
     timed = timed & answered & (duration > 0)
     first, started = column.numbers("ttft_ms", 0.0)
     started = started & answered & (first > 0)
-    bucket = np.searchsorted(SLOW_EDGES, duration, side="left")
     return (
         {"timed": timed, "first_tokens": started}
         | _squares("time", log_units(duration / (output + LATENCY_OFFSET)), timed)
         | _squares("first", log_units(first), started)
-        | {name: timed & (bucket == place) for place, name in enumerate(HISTOGRAM)}
     )
 
 
@@ -406,17 +383,16 @@ def _facets_of(column: _Columns, minute: Ints, leaf: Ints) -> Facets:
     )
     words = sorted({word for _, texts in kinds for word in texts if word})
     number = {word: place for place, word in enumerate(words)} | {"": -1}
-    failed = column.equals("status", "error").astype(np.int64)
     rows = []
     for kind, (codes, texts) in enumerate(kinds):
         word = np.array([number[text] for text in texts], np.int64)[codes]
         there = word >= 0
-        columns = (minute[there], leaf[there], np.full(there.sum(), kind), word[there], failed[there])
+        columns = (minute[there], leaf[there], np.full(there.sum(), kind), word[there])
         rows.append(np.stack(columns, axis=1).astype(np.int64))
     table = np.concatenate(rows)
-    counts = np.stack([np.ones(len(table), np.int64), table[:, 4]], axis=1)
-    (when, where, found, code), counts = _summed((table[:, 0], table[:, 1], table[:, 2], table[:, 3]), counts)
-    return Facets(when, where, found, tuple(words[place] for place in code), counts[:, 0], counts[:, 1])
+    keys = (table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    (when, where, found, code), counts = _summed(keys, np.ones(len(table), np.int64))
+    return Facets(when, where, found, tuple(words[place] for place in code), counts)
 
 
 def _prompts(column: _Columns) -> Coded:

@@ -15,9 +15,8 @@ from spanledger_ingest.store._ddl import PRIVATE, columns
 _CALLS: Final = f"{PRIVATE}.llm_calls"
 _ANOMALIES: Final = f"{PRIVATE}.{schema.ANOMALIES.name}"
 _COPIED: Final = (
-    *("start_ns", "status", "http_status", "trace_id", "parent_span_id"),
-    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("duration_ms", "ttft_ms"),
+    *("start_ns", "status", "trace_id", "parent_span_id", "duration_ms", "ttft_ms"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
 )
 _NAMES: Final = (
     *("owner", "tenant_id", "model", "provider", "use_case", "region", "user_id", "error_type", "finish_reason"),

@@ -107,7 +107,7 @@ def test_a_doubled_price_says_which_model_answers_now() -> None:
     number = values[:, AT["calls"]]
     zeros = np.zeros(len(minute), np.int64)
     texts = tuple(np.where(dearer, "gpt-new", "gpt-old").tolist())
-    one = only(found((minute, leaf, values, Facets(minute, leaf, zeros, texts, number, zeros))))
+    one = only(found((minute, leaf, values, Facets(minute, leaf, zeros, texts, number))))
     assert one.kind == "unit_price"
     assert dict(one.dimensions) == {"tenant": "acme", "provider": "openai", "model": "gpt"}
     hours = (UNTIL - FROM) / 60

@@ -30,10 +30,10 @@ def plain(cells: Cells) -> dict[tuple[Leaf, int], list[int]]:
     return {(cells.leaves[leaf], minute): values for leaf, minute, values in rows}
 
 
-def facets(cells: Cells) -> set[tuple[Leaf, int, int, str, int, int]]:
+def facets(cells: Cells) -> set[tuple[Leaf, int, int, str, int]]:
     one = cells.facets
     columns = (one.leaf.tolist(), one.minute.tolist(), one.kind.tolist(), one.text, one.calls.tolist())
-    rows = zip(*columns, one.errors.tolist(), strict=True)
+    rows = zip(*columns, strict=True)
     return {(cells.leaves[row[0]], *row[1:]) for row in rows}
 
 
