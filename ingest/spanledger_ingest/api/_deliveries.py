@@ -3,20 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from spanledger_alerts.delivery import MAX_SEQ, Message, Outbox, State
-from spanledger_ingest.api._admin import refuse_forms
+from spanledger_ingest.api._admin import ContentType, note, refuse_forms
 from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response
 from spanledger_ingest.api._openapi import PROBLEM, lists
 from spanledger_ingest.api._params import MAX_PAGE
-from spanledger_ingest.auth import Audit, Principal
+from spanledger_ingest.auth import Principal
 
 Reader = Annotated[Principal, requires("alerts:read")]
 Writer = Annotated[Principal, requires("alerts:write")]
-ContentType = Annotated[str, Header(alias="content-type", include_in_schema=False)]
 
 _TEXT: Final = {"type": ["string", "null"]}
 _TIME: Final = {"type": ["string", "null"], "format": "date-time"}
@@ -71,9 +70,7 @@ def delivery_routes(outbox: Outbox) -> APIRouter:
     def replay(request: Request, id: str, principal: Writer, content_type: ContentType = "") -> Response:  # noqa: A002
         """Sends a message again under its id with a new timestamp; one that still waits is left as it is."""
         refuse_forms(content_type)
-        audit: Audit | None = request.app.state.audit
-        if audit is not None:
-            audit.record(principal, "delivery.replay", {"id": id}, "")
+        note(request, principal, "delivery.replay", {"id": id})
         message = outbox.replay(id, principal.tenant)
         if message is None:
             raise HTTPException(404, f"there is no delivery {id!r}; ended ones are kept for 30 days")
