@@ -1,7 +1,7 @@
 """How rules and alerts are doing, for ``/metrics``; and what rules see of the service."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from spanledger_alerts.rules import Reading
 from spanledger_ingest.alerting._alerting import Alerting
@@ -9,8 +9,6 @@ from spanledger_ingest.alerting._runner import RuleStats
 from spanledger_ingest.api._prometheus import Metric
 from spanledger_ingest.jobs import JobStats
 from spanledger_ingest.pipeline import Stats
-
-Kind: TypeAlias = Literal["counter", "gauge"]
 
 
 class JobsStats(Protocol):
@@ -36,14 +34,13 @@ def alert_metrics(alerting: Alerting) -> Iterator[Metric]:
     """Yield the metrics of rules and alerts."""
     found = alerting.runner.stats()
 
-    def by_rule(
-        name: str, kind: Literal["counter", "gauge"], help_: str, value: Callable[[RuleStats], float]
-    ) -> Metric:
-        return Metric(f"spanledger_{name}", kind, help_, [({"rule": rule}, value(one)) for rule, one in found.items()])
+    def by_rule(name: str, help_: str, value: Callable[[RuleStats], float]) -> Metric:
+        samples = [({"rule": rule}, value(one)) for rule, one in found.items()]
+        return Metric(f"spanledger_{name}", "counter", help_, samples)
 
-    yield by_rule("rule_evaluations_total", "counter", "Evaluations of rules.", lambda one: one.evaluations)
-    yield by_rule("rule_failures_total", "counter", "Evaluations that failed.", lambda one: one.failures)
-    yield by_rule("rule_seconds_total", "counter", "Time spent on evaluation.", lambda one: one.seconds)
+    yield by_rule("rule_evaluations_total", "Evaluations of rules.", lambda one: one.evaluations)
+    yield by_rule("rule_failures_total", "Evaluations that failed.", lambda one: one.failures)
+    yield by_rule("rule_seconds_total", "Time spent on evaluation.", lambda one: one.seconds)
     states = [({"rule": rule, "state": state}, number) for (rule, state), number in alerting.engine.counts().items()]
     yield Metric("spanledger_alerts", "gauge", "Alerts that are pending, firing or without data.", states)
     dropped = [({"rule": rule}, number) for rule, number in list(alerting.engine.dropped.items())]
