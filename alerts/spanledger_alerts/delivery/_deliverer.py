@@ -24,7 +24,6 @@ _RETRY_SECONDS: Final = 1.0
 _LAST_RETRY_SECONDS: Final = 30.0
 _GRACE_SECONDS: Final = 2.0
 
-GaveUp = Callable[[Message], None]
 Spawn = Callable[[Callable[[], None]], None]
 
 
@@ -53,7 +52,6 @@ class Deliverer:
         notifiers: by receiver.
         clock: nanoseconds since the epoch.
         schedule: of the circuits.
-        gave_up: told of each message that is given up, after that is written.
         spawn: runs an attempt; tests run it at once.
     """
 
@@ -64,13 +62,11 @@ class Deliverer:
         *,
         clock: Callable[[], int] = time.time_ns,
         schedule: Schedule | None = None,
-        gave_up: GaveUp = lambda _: None,
         spawn: Spawn = on_a_thread,
     ) -> None:
         self._outbox = outbox
         self._notifiers = dict(notifiers)
         self._clock = clock
-        self._gave_up = gave_up
         self._spawn = spawn
         schedule = schedule or Schedule()
         self._circuits = {name: Circuit(schedule) for name in self._notifiers}
@@ -88,7 +84,7 @@ class Deliverer:
         """Begin to deliver."""
         self._thread.start()
 
-    def stop(self, grace: float = _GRACE_SECONDS) -> None:
+    def stop(self) -> None:
         """Begin nothing new, let what is under way end for a moment, and write how it ended. Idempotent.
 
         What has no answer by then is cut off and sent again, under its id, at the next start.
@@ -97,7 +93,7 @@ class Deliverer:
         self._wake.set()
         if self._thread.ident is None:
             return
-        self._thread.join(grace + 5.0)
+        self._thread.join(_GRACE_SECONDS + 5.0)
 
     def stats(self) -> DeliveryStats:
         """Return a copy of the counts."""
@@ -130,7 +126,6 @@ class Deliverer:
         self._count(ended, dead)
         for message in dead:
             _log.warning("a message to %s was given up: see /api/v1/deliveries?state=dead", message.receiver)
-            self._gave_up(message)
 
     def _count(self, ended: list[tuple[Message, Attempt]], dead: list[Message]) -> None:
         with self._stats_lock:

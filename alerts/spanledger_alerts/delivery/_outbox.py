@@ -221,25 +221,14 @@ class Outbox:
         found = [Message.of(row) for row in self._database.execute(sql.FIND, (id_,))]
         if not found or (owner is not None and found[0].owner != owner):
             return None
-        self._replay(found)
-        return found[0]
-
-    def replay_range(self, receiver: str, from_ns: int, to_ns: int, owner: str | None = None) -> int:
-        """Send again, in their order, what was made for a receiver in a stretch of time; return how many."""
-        rows = self._database.execute(sql.FINISHED_IN, (receiver, from_ns, to_ns, owner))
-        found = [Message.of(row) for row in rows]
-        self._replay(found)
-        return len(found)
-
-    def _replay(self, found: Sequence[Message]) -> None:
+        [message] = found
         with self._database.transaction():
             now = self._clock()
-            for message in found:
-                self._states.enable(message.receiver)
-                self._database.execute(sql.REPLAY, (message.seq, now))
-            for receiver, lane in {(message.receiver, message.lane) for message in found}:
-                self._database.execute(sql.PROMOTE, (receiver, lane, now))
+            self._states.enable(message.receiver)
+            self._database.execute(sql.REPLAY, (message.seq, now))
+            self._database.execute(sql.PROMOTE, (message.receiver, message.lane, now))
         self.added()
+        return message
 
     def messages(
         self,
@@ -267,10 +256,6 @@ class Outbox:
     def waiting(self) -> dict[str, Waiting]:
         """Return what is open, by receiver."""
         return {name: Waiting(number, oldest) for name, number, oldest in self._database.execute(sql.COUNTS)}
-
-    def dead(self) -> dict[str, int]:
-        """Return how many messages of those kept were given up, by receiver."""
-        return dict(self._database.execute(sql.DEAD))
 
     def disabled(self) -> dict[str, int]:
         """Return the receivers that asked to be left alone, and when they did."""

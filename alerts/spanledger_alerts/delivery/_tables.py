@@ -56,10 +56,6 @@ REPLAY: Final = """
         finished_ns = NULL WHERE seq = ?1 AND state NOT IN ('pending', 'queued')
 """
 FIND: Final = "SELECT * FROM outbox WHERE id = ?"
-FINISHED_IN: Final = """
-    SELECT * FROM outbox WHERE receiver = ?1 AND created_ns >= ?2 AND created_ns < ?3 AND finished_ns IS NOT NULL
-        AND (?4 IS NULL OR owner = ?4) ORDER BY seq
-"""
 LIST: Final = """
     SELECT * FROM outbox WHERE seq < ?1 AND (?2 IS NULL OR owner = ?2) AND (?3 IS NULL OR receiver = ?3)
         AND (?4 IS NULL OR state = ?4) ORDER BY seq DESC LIMIT ?5
@@ -86,7 +82,6 @@ SET_RECEIVER: Final = """
 COUNTS: Final = """
     SELECT receiver, count(*), min(created_ns) FROM outbox WHERE state IN ('pending', 'queued') GROUP BY receiver
 """
-DEAD: Final = "SELECT receiver, count(*) FROM outbox WHERE state = 'dead' GROUP BY receiver"
 FORGET: Final = "DELETE FROM outbox WHERE finished_ns < ?"
 FORGET_ATTEMPTS: Final = """
     DELETE FROM delivery_attempts WHERE time_ns < ?1
