@@ -3,17 +3,13 @@
 import argparse
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from spanledger_ingest.cli._admin import add_target, post
-from spanledger_ingest.errors import IngestError
-
-
-class UsageError(IngestError):
-    """An option that cannot be meant."""
+from spanledger_ingest.cli._tables import moment, nanoseconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,23 +80,10 @@ def _made(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Ite
     from spanledger_analytics.queries import Window  # noqa: PLC0415 - heavy
     from spanledger_ingest.cli._stopped import stopped_repricing  # noqa: PLC0415 - heavy
 
-    stretch = Window(*(round(edge.timestamp() * 1e6) * 1000 for edge in window))
+    stretch = Window(*map(nanoseconds, window))
     with stopped_repricing(options) as repricing:
         after, more = None, True
         while more:
             step = repricing.step(stretch, after, dry_run=options.dry_run)
             yield step.as_json()
             after, more = step.after, step.after is not None
-
-
-def moment(option: str, text: str) -> datetime:
-    """Return the time that an option names, UTC where it names no offset.
-
-    Raises:
-        UsageError: it names none.
-    """
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {text!r} is no time; write 2026-03-01 or 2026-03-01T12:00:00Z") from error
-    return found.replace(tzinfo=found.tzinfo or UTC)

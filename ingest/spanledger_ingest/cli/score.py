@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from urllib.parse import urlencode
 
 from spanledger_ingest.cli._admin import add_target, post
-from spanledger_ingest.cli.reprice import UsageError, moment
+from spanledger_ingest.cli._tables import UsageError, moment, nanoseconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _made(options: argparse.Namespace, window: tuple[datetime, datetime]) -> Ite
     from spanledger_ingest.scoring import Judge, Scoring  # noqa: PLC0415 - heavy
     from spanledger_ingest.settings import load_settings  # noqa: PLC0415 - heavy
 
-    stretch = Window(*(round(edge.timestamp() * 1e6) * 1000 for edge in window))
+    stretch = Window(*map(nanoseconds, window))
     masked = load_settings(options.config).content.policy == "masked"
     with stopped_store(options) as store:
         scoring = Scoring(store, Judge(installed_scorers()), masked=masked)
