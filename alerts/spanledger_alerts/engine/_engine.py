@@ -109,7 +109,7 @@ class AlertEngine:
         made, muted = 0, None
         while due := self._book.due(now, _GROUPS_AT_ONCE):
             with self._database.transaction():
-                muted = muted or muting(self._policy.inhibitions, self.mutes.active(now), self._book.firing())
+                muted = muted or self.muted_at(now)
                 for group in due:
                     made += self._flush(group.not_ahead(now), muted, now)
         return made
@@ -134,9 +134,9 @@ class AlertEngine:
         """Return who would be told of a finding."""
         return list(self._policy.routes.targets(finding, self._policy.rule(finding.rule).grouping))
 
-    def muted(self, alert: Tracked, now: int) -> bool:
-        """Tell whether an alert would not be told now."""
-        return muting(self._policy.inhibitions, self.mutes.active(now), self._book.firing())(alert)
+    def muted_at(self, now: int) -> Callable[[Tracked], bool]:
+        """Return what tells whether an alert is not to be told now."""
+        return muting(self._policy.inhibitions, self.mutes.active(now), self._book.firing())
 
     def _change(self, rule: Rule, was: Tracked | None, now: Tracked | None, at: int) -> None:
         """Write a new state, and wake the groups that it concerns."""

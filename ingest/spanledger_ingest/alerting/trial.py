@@ -1,7 +1,7 @@
 """What a rule would say now, and the message with which a receiver is tried out."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from spanledger_alerts.engine import Target, Tracked, advance
@@ -31,25 +31,26 @@ def sayings(alerting: Alerting, rule: AnyRule, owner: str | None, now_ns: int) -
     (findings,) = evaluate(rule, alerting.data, [now_ns])
     mine = [finding for finding in findings if owner is None or finding.owner == owner]
     mine.sort(key=lambda finding: not finding.active)
-    return [_saying(alerting, rule, finding) for finding in mine]
+    muted = alerting.engine.muted_at(now_ns)
+    return [_saying(alerting, rule, finding, muted) for finding in mine]
 
 
-def _saying(alerting: Alerting, rule: AnyRule, finding: Finding) -> Saying:
+def _saying(alerting: Alerting, rule: AnyRule, finding: Finding, muted: Callable[[Tracked], bool]) -> Saying:
     receivers = tuple(target.receiver for target in alerting.engine.targets(finding))
     alert = _alert(rule, finding)
-    muted = alert is not None and alerting.engine.muted(alert, finding.at_ns)
-    return Saying(finding, receivers, muted)
+    return Saying(finding, receivers, alert is not None and muted(alert))
 
 
 def _alert(rule: AnyRule, finding: Finding) -> Tracked | None:
     return advance(replace(rule, for_=0), None, replace(finding, active=True))
 
 
-def trial_messages(alerting: Alerting, rule: AnyRule, owner: str | None, now_ns: int) -> Iterator[Notification]:
-    """Yield one marked message of a rule for each receiver that would be told."""
-    found = next(iter(sayings(alerting, rule, owner, now_ns)), None)
+def trial_messages(
+    alerting: Alerting, rule: AnyRule, said: Sequence[Saying], owner: str | None, now_ns: int
+) -> Iterator[Notification]:
+    """Yield one marked message of a rule, about the first thing that it says, for each receiver that would be told."""
     finding = Finding(rule=rule.name, owner=owner or "", labels={}, active=True, at_ns=now_ns, severity=rule.severity)
-    finding = replace(finding if found is None else found.finding, active=True)
+    finding = replace(said[0].finding if said else finding, active=True)
     targets = alerting.engine.targets(finding)
     marked = replace(
         finding, labels={**finding.labels, TEST_LABEL: "true"}, summary=f"TEST, nothing is wrong: {finding.summary}"

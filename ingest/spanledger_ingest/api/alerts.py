@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from spanledger_alerts.engine import Tracked
-from spanledger_alerts.records import Notification
 from spanledger_alerts.replay import Replayed, replay
 from spanledger_alerts.rules import AnyRule
 from spanledger_analytics import schema
@@ -55,9 +54,9 @@ class AlertsParams(BaseModel):
 
     def before(self) -> tuple[int, str]:
         """Return what the page begins below."""
-        match = _CURSOR.fullmatch(self.cursor or f"{MAX_NS}:")
         if self.cursor is None:
             return MAX_NS, ""
+        match = _CURSOR.fullmatch(self.cursor)
         if match is None or int(match[1]) > MAX_NS:
             raise HTTPException(422, "cursor: not one of ours")
         return int(match[1]), match[2]
@@ -91,11 +90,13 @@ class ReplayParams(BaseModel):
 def alert_routes(alerting: Alerting) -> APIRouter:
     """Return the routes of alerts and rules."""
     router = APIRouter(prefix="/alerts", tags=["alerts"])
-    stream: dict[int | str, dict[str, Any]] = {
-        200: {"description": "JSON lines: progress, and last the result", "content": {"application/x-ndjson": {}}},
-        **PROBLEM,
-    }
+    _add_lists(router, alerting)
+    _add_test(router, alerting)
+    _add_replay(router, alerting)
+    return router
 
+
+def _add_lists(router: APIRouter, alerting: Alerting) -> None:
     @router.get("", responses=lists(row(schema.ALERTS.view)))
     def alerts(params: Annotated[AlertsParams, Query()], principal: Reader) -> Response:
         """Alerts in the states asked for, those that began last first."""
@@ -111,6 +112,8 @@ def alert_routes(alerting: Alerting) -> APIRouter:
         """The rules, how their evaluation goes, and how many alerts the whole service has of each."""
         return json_response({"items": rules_json(alerting, whole=principal.tenant is None), "next_cursor": None})
 
+
+def _add_test(router: APIRouter, alerting: Alerting) -> None:
     @router.post("/rules/{name}/test", responses=lists(_SAYING))
     def test(
         name: str,
@@ -122,14 +125,21 @@ def alert_routes(alerting: Alerting) -> APIRouter:
         """Evaluates a rule now and says what it finds and who would be told. Nobody is, and nothing changes."""
         refuse_forms(content_type)
         rule, now = _rule(alerting, name), time.time_ns()
-        sent: list[Notification] = []
         if params.send:
             note(request, principal, "alerts.test", {"rule": name})
-            sent = list(trial_messages(alerting, rule, principal.tenant, now))
-            for message in sent:
-                alerting.enqueue(message)
-        items = said_json(alerting, rule, principal.tenant, now)
-        return json_response({"items": items, "next_cursor": None, "sent": [_message(message) for message in sent]})
+        said = sayings(alerting, rule, principal.tenant, now)
+        sent = list(trial_messages(alerting, rule, said, principal.tenant, now)) if params.send else []
+        for message in sent:
+            alerting.enqueue(message)
+        told = [{"id": message.id, "receiver": message.receiver} for message in sent]
+        return json_response({"items": said_json(said), "next_cursor": None, "sent": told})
+
+
+def _add_replay(router: APIRouter, alerting: Alerting) -> None:
+    stream: dict[int | str, dict[str, Any]] = {
+        200: {"description": "JSON lines: progress, and last the result", "content": {"application/x-ndjson": {}}},
+        **PROBLEM,
+    }
 
     @router.post("/rules/{name}/replay", responses=stream, response_class=StreamingResponse)
     def replay_rule(
@@ -148,8 +158,6 @@ def alert_routes(alerting: Alerting) -> APIRouter:
         first = next(steps)  # what cannot be replayed is refused before the answer begins
         return StreamingResponse(_lines(first, steps), media_type="application/x-ndjson")
 
-    return router
-
 
 def _rule(alerting: Alerting, name: str) -> AnyRule:
     rule = alerting.found.rule(name)
@@ -165,9 +173,9 @@ def alerts_json(alerting: Alerting, states: list[str], limit: int) -> list[dict[
     return rows_of(alert_rows(found).select(schema.ALERTS.view.names))
 
 
-def said_json(alerting: Alerting, rule: AnyRule, owner: str | None, now_ns: int) -> list[dict[str, Any]]:
-    """Return what a rule would say now."""
-    return [_said(saying) for saying in sayings(alerting, rule, owner, now_ns)[:MAX_PAGE]]
+def said_json(said: Sequence[Saying]) -> list[dict[str, Any]]:
+    """Return what a rule says, as it is shown."""
+    return [_said(saying) for saying in said[:MAX_PAGE]]
 
 
 def rules_json(alerting: Alerting, *, whole: bool = True) -> list[dict[str, Any]]:
@@ -210,10 +218,6 @@ def _said(saying: Saying) -> dict[str, Any]:
         "receivers": list(saying.receivers),
         "muted": saying.muted,
     }
-
-
-def _message(message: Notification) -> dict[str, Any]:
-    return {"id": message.id, "receiver": message.receiver}
 
 
 def _lines(first: Replayed, rest: Iterator[Replayed]) -> Iterator[bytes]:

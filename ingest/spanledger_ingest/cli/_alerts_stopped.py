@@ -12,6 +12,7 @@ from spanledger_alerts.errors import AlertsError
 from spanledger_alerts.replay import replay
 from spanledger_alerts.rules import AnyRule
 from spanledger_ingest.alerting import Alerting, Configured, configured
+from spanledger_ingest.alerting.trial import sayings
 from spanledger_ingest.api.alerts import alerts_json, replayed_json, rules_json, said_json
 from spanledger_ingest.auth import StateDb
 from spanledger_ingest.cli._stopped import stopped_store
@@ -29,7 +30,7 @@ def stopped_answer(options: argparse.Namespace) -> dict[str, Any]:
         elif options.action == "rules":
             items = rules_json(alerting)
         else:
-            items = said_json(alerting, _rule(alerting.found, options.rule), None, time.time_ns())
+            items = said_json(sayings(alerting, _rule(alerting.found, options.rule), None, time.time_ns()))
         return {"items": _plain(items), "sent": []}
 
 
