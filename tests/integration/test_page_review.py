@@ -100,10 +100,18 @@ def test_the_page_shows_rates_with_interval_and_coverage(site: Site) -> None:
     assert "citation_accuracy" in overview
     assert "no context 230" in overview
     page = browser.get(REVIEW).text
-    assert "greeting@v3" in page
+    assert re.search(r"acme, [^<]*greeting@v3", page)
     assert re.search(r"\d+\.\d % to \d+\.\d %", page)
     assert "115 of 115" in page
     assert "cannot help" not in page
+
+
+@pytest.mark.parametrize("choice", ["tenant", "model", "provider", "use_case", "service"])
+def test_none_narrows_to_answers_without_one(site: Site, choice: str) -> None:
+    column = {"tenant": "tenant_id", "service": "service_name"}.get(choice, choice)
+    sql = f"SELECT count(*) FILTER ({column} IS NULL) FROM llm_calls"  # noqa: S608 - of the above
+    without = site.store.run_sql(sql, owner_scope="acme").column(0)[0].as_py()
+    assert ("of 115" in site.browser().get(f"{REVIEW}&{choice}=(none)").text) is (without > 0)
 
 
 def test_two_versions_are_compared_in_a_sentence(site: Site) -> None:

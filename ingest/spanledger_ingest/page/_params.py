@@ -89,21 +89,17 @@ class CallsParams(PageParams):
 
     def query(self, state: State, principal: Principal) -> CallsQuery:
         """Return the query for one row more than a page has, which tells whether there is a next one."""
-        named = {name: value for name, value in state.choices.items() if value != NONE}
-        filters = Filters(
-            owner=principal.tenant,
+        filters = filters_of(
+            state,
+            principal,
             status=self.status or None,
             finish_reason=self.finish_reason or None,
             billable={"": True, "all": None, "false": False}[self.billable],
             trace_id=self.trace_id.lower() or None,
-            missing=frozenset(state.choices.keys() - named.keys()),  # type: ignore[arg-type]  # those of CHOICES
-            **named,
         )
-        period = state.period
-        window = Window() if self.trace_id else Window(period.from_ns, min(period.to_ns + 1, MAX_NS))
         return CallsQuery(
             filters=filters,
-            window=window,
+            window=Window() if self.trace_id else window_of(state),
             limit=CALLS_PER_PAGE + 1,
             cursor=Cursor.decode(self.cursor) if self.cursor else None,
         )
@@ -138,6 +134,18 @@ def state_of(params: PageParams, default: str = DEFAULT_RANGE) -> State:
         return params.state(default)
     except (ValueError, OverflowError) as error:
         raise HTTPException(422, str(error)) from None
+
+
+def filters_of(state: State, principal: Principal, **more: Any) -> Filters:
+    """Return the filters of what is chosen, within what the reader may see."""
+    named: dict[str, Any] = {name: value for name, value in state.choices.items() if value != NONE}
+    missing: frozenset[Any] = frozenset(state.choices.keys() - named.keys())
+    return Filters(owner=principal.tenant, missing=missing, **named, **more)
+
+
+def window_of(state: State) -> Window:
+    """Return the period that is shown; its end is included."""
+    return Window(state.period.from_ns, min(state.period.to_ns + 1, MAX_NS))
 
 
 def preset_of(name: str) -> Period:

@@ -1,5 +1,6 @@
 """Rates, comparisons and what to review; and labels, which people give here and in a trace."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -9,9 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from spanledger_analytics.quality import inclusion
-from spanledger_analytics.queries import MAX_NS, Filters, Window
 from spanledger_dashboards.page import (
-    NONE,
     Choice,
     CompareView,
     Labelling,
@@ -28,7 +27,7 @@ from spanledger_ingest.page._boards import BoardReader, PageStore
 from spanledger_ingest.page._door import Door, Reader, refuse_foreign_form
 from spanledger_ingest.page._frame import Frame
 from spanledger_ingest.page._login import check_form, local_address, read_form
-from spanledger_ingest.page._params import Name, PageParams, read, state_of
+from spanledger_ingest.page._params import Name, PageParams, filters_of, read, state_of, window_of
 from spanledger_ingest.page._shown import PageRoute, html
 from spanledger_ingest.scoring import (
     Label,
@@ -138,11 +137,11 @@ def _weight(store: PageStore, form: LabelForm, principal: Principal) -> float:
 
 
 def _view(store: PageStore, params: ReviewParams, state: State, reader: Reader) -> ReviewView:
-    wanted = _filter(state, reader.principal)
+    wanted = ScoreFilter(filters=filters_of(state, reader.principal), window=window_of(state))
     overview = rates(store.quality, wanted, ())
     names = sorted({row["name"] for row in overview})
     name = params.score or (_FIRST if _FIRST in names or not names else names[0])
-    named = ScoreFilter(filters=wanted.filters, window=wanted.window, name=name)
+    named = replace(wanted, name=name)
     found = rates(store.quality, named, _DIMENSIONS) if params.score else overview
     found = sorted(found, key=lambda row: (-row["evaluable"], row["name"]))[:_MOST_RATES]
     readable = "read:traces" in reader.principal.scopes
@@ -158,13 +157,6 @@ def _view(store: PageStore, params: ReviewParams, state: State, reader: Reader) 
         labelling=labelling_of(reader, state.to(PATH, **params.extra, saved="1")),
         saved=bool(params.saved),
     )
-
-
-def _filter(state: State, principal: Principal) -> ScoreFilter:
-    named = {name: value for name, value in state.choices.items() if value != NONE}
-    filters = Filters(owner=principal.tenant, **named)  # type: ignore[arg-type]  # those of CHOICES
-    window = Window(state.period.from_ns, min(state.period.to_ns + 1, MAX_NS))
-    return ScoreFilter(filters=filters, window=window)
 
 
 def _compared(store: PageStore, wanted: ScoreFilter, params: ReviewParams) -> CompareView:

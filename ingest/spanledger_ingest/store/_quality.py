@@ -221,11 +221,11 @@ def _where(wanted: ScoreFilter) -> tuple[str, dict[str, Any]]:
         if getattr(wanted, name) is not None:
             where += f" AND s.{name} = ${name}"
             values[name] = getattr(wanted, name)
-    about = [name for name in ("provider", "service") if getattr(wanted.filters, name) is not None]
+    about = {name: value for name, value in wanted.filters.wanted.items() if name in ("provider", "service")}
     if about:
-        same = " AND ".join(f"c.{_COLUMN.get(name, name)} = ${name}" for name in about)
+        same = " AND ".join(_same("c", name, value) for name, value in about.items())
         where += f" AND EXISTS (SELECT 1 FROM {_CALLS} c WHERE {_SAME_CALL} AND {same})"
-        values |= {name: getattr(wanted.filters, name) for name in about}
+        values |= _bound(about)
     return where, values
 
 
@@ -233,16 +233,21 @@ _COLUMN: Final = {"tenant": "tenant_id", "service": "service_name"}
 
 
 def _conditions(wanted: ScoreFilter, table: str, further: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    filters = wanted.filters
-    values: dict[str, Any] = {"low": wanted.window.from_ns, "high": wanted.window.to_ns}
-    found = {name: getattr(filters, name) for name in ("tenant", "model", "use_case", "trace_id", *further)}
-    found |= {"owner": filters.owner, "prompt_name": wanted.prompt_name, "prompt_version": wanted.prompt_version}
+    known = ("owner", "tenant", "model", "use_case", "trace_id", *further)
+    found = {name: value for name, value in wanted.filters.wanted.items() if name in known}
+    found |= _bound({"prompt_name": wanted.prompt_name, "prompt_version": wanted.prompt_version})
     where = f"{table}.start_ns >= $low AND {table}.start_ns < $high"
-    for name, value in found.items():
-        if value is not None:
-            where += f" AND {table}.{_COLUMN.get(name, name)} = ${name}"
-            values[name] = value
-    return where, values
+    where += "".join(f" AND {_same(table, name, value)}" for name, value in found.items())
+    return where, {"low": wanted.window.from_ns, "high": wanted.window.to_ns, **_bound(found)}
+
+
+def _same(table: str, name: str, value: Any) -> str:
+    column = f"{table}.{_COLUMN.get(name, name)}"
+    return f"{column} IS NULL" if value is None else f"{column} = ${name}"
+
+
+def _bound(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class QualityReader:
