@@ -37,7 +37,7 @@ COMMANDS = {
     "explain": Command("spanledger_ingest.cli.explain", "say why each span of a trace was or was not billed"),
     "deliveries": Command("spanledger_ingest.cli.deliveries", "list messages to receivers of alerts; send one again"),
     "doctor": Command("spanledger_ingest.cli.doctor", "look at everything, and say how to mend what is not right"),
-    "backup": Command("spanledger_ingest.cli.backup", "copy the database, beside the running service too"),
+    "backup": Command("spanledger_ingest.cli.backup", "copy database and state, beside the running service too"),
     "restore": Command("spanledger_ingest.cli.restore", "put a backup into a data directory"),
     "reprice": Command("spanledger_ingest.cli.reprice", "price stored calls again, and say what that changes"),
     "score": Command("spanledger_ingest.cli.score", "judge answers: refusals, leaks, attacks, citations, JSON"),
