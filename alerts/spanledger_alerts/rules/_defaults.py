@@ -1,5 +1,6 @@
 """The rules that hold unless the configuration says otherwise: few, and quiet on traffic that is in order."""
 
+from functools import partial
 from typing import Final
 
 from spanledger_alerts.rules._model import (
@@ -31,8 +32,22 @@ _QUALITY: Final = (
 )
 """Scores of the answer; what users write (their own data, attacks) says nothing about its quality."""
 
-_TOLD_AT_ONCE: Final = Grouping(wait=0)
-"""The window of these rules is an hour, because it counts from the start of a call, and scores come after its end."""
+_SHARE_OF_AN_HOUR: Final = partial(MetricRule, window=HOUR, min_volume=100, keep_firing_for=30 * MINUTE, every=MINUTE)
+"""What goes on for a while before somebody need know, and is judged by many calls."""
+
+_EVERY_ANSWER: Final = partial(
+    MetricRule,
+    metric="score_failing",
+    compare=">=",
+    threshold=1,
+    window=HOUR,
+    by=("tenant", "use_case"),
+    grouping=Grouping(wait=0),
+)
+"""One answer is told, at once. The window is an hour, because it counts from the start of a call, and scores come after
+its end."""
+
+_SERVICE: Final = partial(HealthRule, across_tenants=True)
 
 DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
     EventRule(name=BUDGET, doc="a budget has reached one of its thresholds", grouping=AT_ONCE),
@@ -81,65 +96,40 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         every=MINUTE,
         keep_firing_for=5 * MINUTE,
     ),
-    MetricRule(
+    _SHARE_OF_AN_HOUR(
         name="unpriced_calls",
         doc="the cost of many calls is unknown: add prices (docs/pricing.md)",
         metric="unpriced_share",
         threshold=0.2,
-        min_volume=100,
-        window=HOUR,
         by=("tenant", "model"),
         for_=5 * MINUTE,
-        keep_firing_for=30 * MINUTE,
-        every=MINUTE,
     ),
-    MetricRule(
+    _SHARE_OF_AN_HOUR(
         name="truncated_answers",
         doc="many answers end at the token limit",
         metric="truncation_share",
         threshold=0.5,
-        min_volume=100,
-        window=HOUR,
         by=("tenant", "use_case", "model"),
         for_=10 * MINUTE,
-        keep_firing_for=30 * MINUTE,
-        every=MINUTE,
     ),
-    MetricRule(
+    _SHARE_OF_AN_HOUR(
         name="refused_answers",
         doc="a content filter stops many answers",
         metric="refusal_rate",
         threshold=0.2,
-        min_volume=100,
-        window=HOUR,
         by=("tenant", "use_case", "model"),
         for_=10 * MINUTE,
-        keep_firing_for=30 * MINUTE,
-        every=MINUTE,
     ),
-    MetricRule(
+    _EVERY_ANSWER(
         name="pii_leak",
         doc="an answer gives personal data away that it was not given",
-        metric="score_failing",
-        compare=">=",
-        threshold=1,
         scores=("pii_leak_risk",),
-        window=HOUR,
-        by=("tenant", "use_case"),
         severity="critical",
-        grouping=_TOLD_AT_ONCE,
     ),
-    MetricRule(
+    _EVERY_ANSWER(
         name="prompt_injection",
         doc="somebody tries to take over a prompt",
-        metric="score_failing",
-        compare=">=",
-        threshold=1,
         scores=("prompt_injection_risk",),
-        window=HOUR,
-        by=("tenant", "use_case"),
-        severity="warning",
-        grouping=_TOLD_AT_ONCE,
     ),
     MetricRule(
         name="failing_scores",
@@ -170,38 +160,34 @@ DEFAULT_RULES: Final[tuple[AnyRule, ...]] = (
         doc="a service that used to send calls sends none",
         every=5 * MINUTE,
     ),
-    HealthRule(
+    _SERVICE(
         name="ingest_lag",
         doc="what was received is not stored in time",
         reading="ingest_lag_seconds",
         threshold=60,
         for_=2 * MINUTE,
         severity="critical",
-        across_tenants=True,
     ),
-    HealthRule(
+    _SERVICE(
         name="jobs_failing",
         doc="periodic work of the service does not come to its end",
         reading="job_lag_seconds",
         threshold=3600,
         for_=5 * MINUTE,
-        across_tenants=True,
     ),
-    HealthRule(
+    _SERVICE(
         name="rules_failing",
         doc="alert rules cannot be evaluated",
         reading="rule_failing",
         compare=">=",
         threshold=3,
         for_=5 * MINUTE,
-        across_tenants=True,
     ),
-    HealthRule(
+    _SERVICE(
         name="too_many_alerts",
         doc="a rule fires for more sets of labels than it may; the rest is not told",
         reading="rule_dropped",
         compare=">=",
         threshold=1,
-        across_tenants=True,
     ),
 )
