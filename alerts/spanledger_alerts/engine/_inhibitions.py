@@ -7,6 +7,7 @@ from spanledger_alerts.engine._mutes import Inhibition
 from spanledger_alerts.engine._routes import read_matchers
 from spanledger_alerts.errors import RuleError
 from spanledger_alerts.matchers import parse_all
+from spanledger_alerts.rules import refuse_unknown
 
 _BUDGET: Final = 'rule=~"budget:.*"'
 
@@ -43,9 +44,7 @@ def build_inhibitions(tables: Sequence[Mapping[str, Any]]) -> tuple[Inhibition, 
 
 
 def _inhibition(where: str, table: Mapping[str, Any]) -> Inhibition:
-    for key in table:
-        if key not in _KEYS:
-            raise RuleError(f"{where}.{key}: no such setting; known are {', '.join(_KEYS)}")
+    refuse_unknown(where, table, _KEYS)
     source, target = (read_matchers(f"{where}.{side}", table.get(side, [])) for side in ("source", "target"))
     if not source or not target:
         raise RuleError(f"{where}: give matchers of the source and of the target")

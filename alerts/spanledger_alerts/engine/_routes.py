@@ -8,7 +8,7 @@ from spanledger_alerts.engine._states import label_set
 from spanledger_alerts.errors import MatcherError, RuleError
 from spanledger_alerts.matchers import Matcher, match_all, parse_all
 from spanledger_alerts.records import Finding
-from spanledger_alerts.rules import Grouping, grouping_values
+from spanledger_alerts.rules import Grouping, grouping_values, refuse_unknown
 
 _ROUTE_KEYS: Final = (
     "match",
@@ -103,9 +103,7 @@ def build_routes(
 
 
 def _route(where: str, table: Mapping[str, Any], receivers: Collection[str]) -> Route:
-    for key in table:
-        if key not in _ROUTE_KEYS:
-            raise RuleError(f"{where}.{key}: no such setting; known are {', '.join(_ROUTE_KEYS)}")
+    refuse_unknown(where, table, _ROUTE_KEYS)
     names = table.get("receivers", [])
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise RuleError(f'{where}.receivers: write a list of names, ["ops"]; [] is nobody')

@@ -23,6 +23,7 @@ from spanledger_alerts.rules._model import (
     TenantOverride,
 )
 from spanledger_alerts.rules._parse import build_rules, grouping_values
+from spanledger_alerts.rules._values import refuse_unknown
 
 __all__ = [
     "AT_ONCE",
@@ -49,4 +50,5 @@ __all__ = [
     "build_rules",
     "evaluate",
     "grouping_values",
+    "refuse_unknown",
 ]

@@ -299,7 +299,7 @@ def test_the_first_route_that_matches_wins_unless_it_continues() -> None:
     ("table", "message"),
     [
         ({"receivers": ["nobody"]}, "no receiver 'nobody'; there is ops"),
-        ({"recievers": []}, "no such setting; known are match"),
+        ({"recievers": []}, "no such setting; did you mean 'receivers'"),
         ({"match": ["x"]}, "is no matcher; write"),
         ({"match": 3}, "write a list of matchers"),
         ({"continue": "yes"}, "neither true nor false"),
