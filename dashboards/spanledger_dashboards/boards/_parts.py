@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from spanledger_dashboards.boards._sql import ERROR_LEVELS, TwoPeriods
+from spanledger_dashboards.boards._sql import ERROR_LEVELS, ERROR_SHARE, TwoPeriods, compared
 from spanledger_dashboards.panels import Field, PanelSpec, Threshold, Unit
 
 CALLS: Final = Field(name="calls", label="Calls", unit="calls")
@@ -42,6 +42,24 @@ def stat(name: str, title: str, question: str, sql: str, unit: Unit, **more: Any
     """Return a figure."""
     shape = {"width": 4, "height": 4, "compares": isinstance(sql, TwoPeriods), **more}
     return PanelSpec(id=name, title=title, question=question, sql=sql, viz="stat", unit=unit, **shape)
+
+
+def bad_share(name: str, title: str, question: str, value: str, **more: Any) -> PanelSpec:
+    """Return a part of the calls, beside that of the period before; less of it is better."""
+    return stat(name, title, question, compared(value), "share", good_is="down", **more)
+
+
+def errors(board: str) -> PanelSpec:
+    """Return the error share."""
+    title, question = "Error share", "Which part of the calls failed?"
+    return bad_share(f"{board}-errors", title, question, ERROR_SHARE, thresholds=ERROR_LEVELS)
+
+
+def duration(board: str) -> PanelSpec:
+    """Return the duration of all but the slowest calls."""
+    question = "How long do all but the slowest twentieth of the calls take?"
+    value = compared("quantile_cont(duration_ms, 0.95)")
+    return stat(f"{board}-p95", "Duration, p95", question, value, "ms", good_is="down")
 
 
 def table(name: str, title: str, question: str, sql: str, *fields: Field, **more: Any) -> PanelSpec:

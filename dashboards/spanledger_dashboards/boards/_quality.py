@@ -46,31 +46,25 @@ _FIGURES: Final = (
         no_data=_EMPTY,
         fills_when=SCORES_FILL,
     ),
-    parts.stat(
+    parts.bad_share(
         "quality-cut",
         "Cut off",
         "Which part of the answers stopped at the token limit?",
-        sql.compared(parts.CUT_SHARE),
-        "share",
+        parts.CUT_SHARE,
         thresholds=parts.CUT.thresholds,
-        good_is="down",
     ),
-    parts.stat(
+    parts.bad_share(
         "quality-blocked",
         "Blocked",
         "Which part of the calls ended at a content filter?",
-        sql.compared(parts.BLOCKED_SHARE),
-        "share",
+        parts.BLOCKED_SHARE,
         thresholds=_LEVELS,
-        good_is="down",
     ),
-    parts.stat(
+    parts.bad_share(
         "quality-unversioned",
         "Without prompt version",
         "Which part of the calls does not say which version of which prompt it used, so that none can be compared?",
-        sql.compared("count(*) FILTER (prompt_name IS NULL OR prompt_version IS NULL) / nullif(count(*), 0)"),
-        "share",
-        good_is="down",
+        "count(*) FILTER (prompt_name IS NULL OR prompt_version IS NULL) / nullif(count(*), 0)",
     ),
 )
 

@@ -18,15 +18,7 @@ _FIRST_TOKEN: Final = (Threshold(None, "green"), Threshold(200, "yellow"), Thres
 """A reader notices from about 200 ms on and waits from about 500 ms on."""
 
 _FIGURES: Final = (
-    parts.stat(
-        "reliability-errors",
-        "Error share",
-        "Which part of the calls failed?",
-        sql.compared(sql.ERROR_SHARE),
-        "share",
-        thresholds=sql.ERROR_LEVELS,
-        good_is="down",
-    ),
+    parts.errors("reliability"),
     parts.stat(
         "reliability-burn",
         "Burn of the 99 % objective",
@@ -36,23 +28,14 @@ _FIGURES: Final = (
         thresholds=(Threshold(None, "green"), Threshold(1, "orange"), Threshold(6, "red")),
         good_is="down",
     ),
-    parts.stat(
+    parts.bad_share(
         "reliability-limited",
         "Rate limited",
         "Which part of the calls was refused because of a rate limit (HTTP 429)?",
-        sql.compared(f"{_LIMITED} / nullif(count(*), 0)"),
-        "share",
+        f"{_LIMITED} / nullif(count(*), 0)",
         thresholds=sql.ERROR_LEVELS,
-        good_is="down",
     ),
-    parts.stat(
-        "reliability-p95",
-        "Duration, p95",
-        "How long do all but the slowest twentieth of the calls take?",
-        sql.compared("quantile_cont(duration_ms, 0.95)"),
-        "ms",
-        good_is="down",
-    ),
+    parts.duration("reliability"),
     parts.stat(
         "reliability-ttft",
         "Time to first token, p95",

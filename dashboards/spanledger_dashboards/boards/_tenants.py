@@ -40,15 +40,13 @@ FROM (SELECT sum(cost_usd) AS cost FROM llm_calls WHERE {sql.CALLS} GROUP BY ten
         width=6,
         no_data="No call with a known cost in this period",
     ),
-    parts.stat(
+    parts.bad_share(
         "tenants-unnamed",
         "Calls without tenant",
         "Which part of the calls names no tenant?",
-        sql.compared("count(*) FILTER (tenant_id IS NULL) / nullif(count(*), 0)"),
-        "share",
+        "count(*) FILTER (tenant_id IS NULL) / nullif(count(*), 0)",
         width=6,
         thresholds=sql.ANY_IS_BAD,
-        good_is="down",
     ),
 )
 
