@@ -17,7 +17,7 @@ _YOUNG: Final = ("error_rate",)
 """Metrics that are judged by the parent's rate while a leaf is young."""
 _CLASS_WEIGHTS: Final = np.array([1.0, 0.25, 1.25, 4.0])
 """Usual prices of cached, written and output tokens in units of the price of plain input."""
-_TOKENS: Final = ("priced_plain", "priced_cached", "priced_written", "priced_output")
+TOKENS: Final = ("priced_plain", "priced_cached", "priced_written", "priced_output")
 _MIN_CALLS_A_WEEK: Final = 1e-6
 
 
@@ -139,7 +139,7 @@ class Expectation:
         """Return what the tokens would cost at the learned prices of their model."""
         prices = self.token_prices[self.models]
         result = np.zeros((dense.count, dense.end - dense.start))
-        for place, name in enumerate(_TOKENS):
+        for place, name in enumerate(TOKENS):
             result += dense.measure(name) * prices[:, place : place + 1]
         return result
 
@@ -178,7 +178,7 @@ class Expectation:
         week, day = hour_of_week(hours), PROFILE + hour_of_day(hours)
         seen_week, seen_day = state.seen[week], state.seen[day]
         other = PROFILE + (hour_of_day(hours) + 24) % DAY
-        by_day = np.where(seen_day > 0, state.day[:, :][day - PROFILE].T, state.day[other - PROFILE].T)
+        by_day = np.where(seen_day > 0, state.day[day - PROFILE].T, state.day[other - PROFILE].T)
         weight = 0.5 * (seen_week > 0)
         mean = state.profile[week].T * weight + by_day * (1 - weight)
         top, below = state.recent[0], state.recent[1]

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from spanledger_analytics.detect._cells import AT, Flags, Ints, Reals
-from spanledger_analytics.detect._expect import _TOKENS, Dense, Expectation, hour_of_day, hour_of_week
+from spanledger_analytics.detect._expect import TOKENS, Dense, Expectation, hour_of_day, hour_of_week
 from spanledger_analytics.detect._metrics import LEAST_EXPECTED, METRICS, NUMBER, Metric, Sums
 from spanledger_analytics.detect._score import Scorer, spread_place
 from spanledger_analytics.detect._series import LEVEL_NAMES, Grouping
@@ -139,13 +139,13 @@ def _volumes(expectation: Expectation, calls: Reals, hour: int, frozen: Flags) -
     seen[slot] += 1
     seen[PROFILE + kind] += 1
     decay = 0.5 ** (1 / _RECENT_HALF_LIFE)
-    plain = replace_recent(expectation, hour) if known[0] else np.zeros_like(calls)
+    plain = _by_profile(expectation, hour) if known[0] else np.zeros_like(calls)
     came = np.where(frozen, plain, used) if known[0] else np.zeros_like(calls)
     recent = state.recent * decay + np.stack([came, plain])
     return {"profile": profile, "day": day, "seen": seen, "recent": recent}
 
 
-def replace_recent(expectation: Expectation, hour: int) -> Reals:
+def _by_profile(expectation: Expectation, hour: int) -> Reals:
     """Return the calls that the profiles alone expect of an hour, without the recent level."""
     state = expectation.state
     flat = Expectation(replace(state, recent=np.zeros_like(state.recent)))
@@ -170,7 +170,7 @@ def _prices(scorer: Scorer, dense: Dense, frozen: Flags) -> dict[str, Any]:
 
 
 def _equations(values: Ints, model: Ints, use: Flags, index: Reals, count: int) -> Reals:
-    tokens = values[use][:, [AT[name] for name in _TOKENS]].astype(np.float64)
+    tokens = values[use][:, [AT[name] for name in TOKENS]].astype(np.float64)
     cost = values[use, AT["cost"]] / index[use]
     pairs = [tokens[:, i] * tokens[:, j] for i in range(4) for j in range(4)] + [tokens[:, i] * cost for i in range(4)]
     return np.stack([np.bincount(model[use], weights=pair, minlength=count) for pair in pairs])

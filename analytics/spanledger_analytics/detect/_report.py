@@ -121,8 +121,7 @@ def kind_of(name: str, evidence: Evidence, incident: Incident) -> str:
         return "cost_spike"
     if name in ("error_rate", "retry_rate"):
         more = incident.calls > 1.4 * max(incident.usual_calls, 1.0)
-        own = incident.series.level.startswith("tenant") or "retry_rate" in incident.evidence
-        return "retry_storm" if more and own and incident.series.level.startswith("tenant") else "error_burst"
+        return "retry_storm" if more and incident.series.level.startswith("tenant") else "error_burst"
     if name in ("input_tokens", "output_tokens"):
         if evidence.direction < 0:
             return "token_fall"
