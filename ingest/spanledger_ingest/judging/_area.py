@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from spanledger_alerts.database import Database
 from spanledger_ingest.api import Metric
 from spanledger_ingest.jobs import Job
-from spanledger_ingest.judging._purse import Database, Purse
+from spanledger_ingest.judging._purse import Purse
 from spanledger_ingest.judging._setup import JudgeSetup, PriceOf
 from spanledger_ingest.judging._worker import JudgedStore, Worker
 from spanledger_ingest.scoring import Judged

@@ -1,28 +1,16 @@
 """A daily budget that holds whoever spends from it: the most that a call can cost is taken before the call is made."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Final, Protocol
+from typing import Final
 
+from spanledger_alerts.database import Database
 from spanledger_analytics.quality import judge_tables
 
 _NANO: Final = Decimal(10**9)
 _KEPT_DAYS: Final = 400
-
-
-class Database(Protocol):
-    """Where it is kept what was spent."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Write all of what is executed inside, or nothing; nobody else writes meanwhile."""
-        ...
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from spanledger_alerts.database import Database
 from spanledger_analytics.evaluation import Evidence, Verdict
 from spanledger_analytics.quality import Calibration, Labelled, calibrate, tables
 from spanledger_ingest.store import QualityReader
 
 Key = tuple[str, str, str]
 """Owner, name of the score, version of its scorer."""
-
-
-class Database(Protocol):
-    """Where calibrations are kept."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Write all of what is executed inside, or nothing."""
-        ...
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
-        ...
 
 
 class LabelledScores(Protocol):

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from spanledger_alerts.database import Database
 from spanledger_analytics.scorers import installed_scorers
 from spanledger_ingest.api import Metric
 from spanledger_ingest.jobs import Job
 from spanledger_ingest.normalise import OWN_SCORES
-from spanledger_ingest.scoring._calibrations import Calibrations, Database
+from spanledger_ingest.scoring._calibrations import Calibrations
 from spanledger_ingest.scoring._events import Events
 from spanledger_ingest.scoring._scoring import Follower, Judge, Scoring
 from spanledger_ingest.settings import ContentConfig, ScoringConfig
