@@ -15,6 +15,7 @@ Label: TypeAlias = Literal["pass", "warn", "fail", "not_evaluable"]
 Where: TypeAlias = Literal["output", "input", "context"]
 Feature: TypeAlias = str | int | float | bool | None
 
+# Why there is no number. A scorer may have reasons of its own; these have a line in docs/quality.md.
 NO_CONTENT = "no_content"
 """The text was not captured."""
 NO_CONTEXT = "no_context"
@@ -33,11 +34,6 @@ STRUCTURED = "structured"
 MASKED = "masked"
 """Values were replaced before they were stored, so they cannot be compared."""
 NO_FINISH = "no_finish_reason"
-NOT_EVALUABLE_REASONS = (
-    NO_CONTENT, NO_CONTEXT, NO_INPUT, NO_SCHEMA, NO_CITATION, TOO_SHORT, REFUSAL, NON_ENGLISH, STRUCTURED, MASKED,
-    NO_FINISH,
-)  # fmt: skip
-"""Why there is no number. A scorer may have reasons of its own; these have a line in docs/quality.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,6 @@ class Evidence:
     messages: Sequence[Message] = ()
     output: str | None = None
     context: Sequence[Passage] = ()
-    tools: Sequence[str] = ()
     tool_calls: int = 0
     wants_json: bool = False
     schema: Mapping[str, Any] | None = None

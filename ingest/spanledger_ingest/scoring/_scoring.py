@@ -193,7 +193,6 @@ class _Held:
     minutes: pa.Table
     """Those left to do."""
     due: float
-    fetched: float
     after: CallKey | None = None
 
 
@@ -257,8 +256,7 @@ class Follower:
         if not changes.minutes.num_rows:
             return None
         minutes = self._store.evidence.minutes_with_text(changes.minutes)
-        now = self._monotonic()
-        self._held = _Held(changes.revision, minutes, due=now + self._delay, fetched=now)
+        self._held = _Held(changes.revision, minutes, due=self._monotonic() + self._delay)
         return self._held
 
     def _page(self, held: _Held) -> None:
