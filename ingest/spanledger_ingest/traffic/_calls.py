@@ -110,7 +110,7 @@ def _answered(world: World, requests: Requests, turns: Turns) -> Traffic:
     wanted = asked(world, requests, turns)
     tries = _tries(turns, wanted)
     alive = _alive(turns, tries)
-    turns, wanted, tries = take(turns, alive), _some(wanted, alive), _some_tries(tries, alive)
+    turns, wanted, tries = take(turns, alive), take(wanted, alive), take(tries, alive)
     usage = used(world, requests, turns, wanted)
     _note_versions(world, requests, turns, wanted)
     calls, gaps = _attempts(turns, wanted, usage, tries)
@@ -139,14 +139,6 @@ def _alive(turns: Turns, tries: _Tries) -> Flags:
     at_first: Whole = before[np.flatnonzero(first)]
     alive: Flags = before == at_first[np.cumsum(first) - 1]
     return alive
-
-
-def _some(wanted: Asked, which: Flags) -> Asked:
-    return Asked(*(getattr(wanted, name)[which] for name in Asked.__slots__))
-
-
-def _some_tries(tries: _Tries, which: Flags) -> _Tries:
-    return _Tries(tries.faults[which], tries.repeats[which], tries.answered[which])
 
 
 def _note_versions(world: World, requests: Requests, turns: Turns, wanted: Asked) -> None:

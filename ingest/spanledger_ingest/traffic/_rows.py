@@ -1,12 +1,15 @@
 """What is generated, as columns: requests to applications, and the model calls that they cause."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from spanledger_ingest.traffic._draws import Flags, Reals, Whole, Wide, Words
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RATE_LIMIT, SERVER_ERROR, TIMEOUT = 0, 1, 2
 NO_FAULT = -1
@@ -84,18 +87,18 @@ class Traffic:
         return len(self.calls.request)
 
 
-_T = TypeVar("_T", Requests, Turns, Calls)
+_Table = TypeVar("_Table", bound="DataclassInstance")
 
 
-def take(rows: _T, which: Flags | Whole) -> _T:
-    """Return some of the rows."""
-    return type(rows)(**{field.name: getattr(rows, field.name)[which] for field in fields(rows)})
+def take(rows: _Table, which: Flags | Whole) -> _Table:
+    """Return some rows of a table whose fields are its columns."""
+    return replace(rows, **{field.name: getattr(rows, field.name)[which] for field in fields(rows)})
 
 
-def joined(parts: Sequence[_T]) -> _T:
+def joined(parts: Sequence[_Table]) -> _Table:
     """Return tables one under the other; there must be one at least."""
-    kind = type(parts[0])
-    return kind(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(kind)})
+    first = parts[0]
+    return replace(first, **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(first)})
 
 
 def chosen(traffic: Traffic, requests: Flags) -> Traffic:
