@@ -116,7 +116,7 @@ def test_an_alert_is_seen_by_its_tenant_and_by_who_sees_all(api: Api) -> None:
     path = "/api/v1/alerts?state=firing"
     (alert,) = _until(lambda: api.ask(path, "acme")["items"])
     assert (alert["rule"], alert["tenant_id"], alert["value"], alert["threshold"]) == ("failing", "acme", 0.8, 0.5)
-    assert alert["summary"] == "error_rate 80 % (> 50 %) in 1h, 5 calls: tenant acme"
+    assert alert["summary"] == "error rate 80 % (> 50 %) in 1h, 5 calls: tenant acme"
     assert api.ask(path, "globex")["items"] == []
     assert [one["id"] for one in api.ask(path)["items"]] == [alert["id"]]
     query = "/api/v1/query?sql=SELECT%20id,state%20FROM%20alerts"

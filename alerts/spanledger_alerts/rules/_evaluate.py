@@ -104,7 +104,7 @@ def _compared(rule: MetricRule, row: Mapping[str, Any], at_ns: int) -> Finding |
         return None
     window = Window(max(at_ns - rule.window, 0), at_ns)
     limit = f"{rule.compare} {_texts.number(rule.metric, threshold)}"
-    said = f"{rule.metric} {_texts.number(rule.metric, value)} ({limit}) in {_texts.duration(rule.window)}"
+    said = f"{_texts.metric(rule)} {_texts.number(rule.metric, value)} ({limit}) in {_texts.duration(rule.window)}"
     return Finding(
         rule=rule.name,
         owner=row["owner"],

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from spanledger_alerts.rules._model import MetricRule
 from spanledger_analytics.queries import Window
 from spanledger_analytics.rule_metrics import RULE_METRICS
 
@@ -17,6 +18,12 @@ def duration(nanoseconds: int) -> str:
     seconds = nanoseconds // 1_000_000_000
     size, unit = next((pair for pair in _UNITS if seconds and seconds % pair[0] == 0), (1, "s"))
     return f"{seconds // size}{unit}"
+
+
+def metric(rule: MetricRule) -> str:
+    """Return what a rule looks at, such as ``error rate``, with the one score it is about."""
+    name = rule.metric.replace("_", " ")
+    return f"{rule.scores[0].replace('_', ' ')}: {name}" if len(rule.scores) == 1 else name
 
 
 def number(metric: str, value: float) -> str:

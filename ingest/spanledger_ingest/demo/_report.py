@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -178,9 +179,15 @@ def _sums(rows: Sequence[Row]) -> tuple[str, ...]:
         f"{total('errors'):,}",
         f"{total('input_tokens'):,}",
         f"{total('output_tokens'):,}",
-        f"{sum(exact(row['cost_usd']) for row in rows):,.4f}",
+        _usd(sum((exact(row["cost_usd"]) for row in rows), Decimal(0)), known=unpriced < calls or not calls),
         _share(unpriced, calls),
     )
+
+
+def _usd(amount: Decimal, *, known: bool) -> str:
+    if not known:
+        return "unknown"
+    return f"{amount:,.4f}" if amount >= Decimal("0.0001") else f"{amount:.9f}"
 
 
 def _share(part: int, whole: int) -> str:
