@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from spanledger_alerts._hints import nearest
 from spanledger_alerts.budgets._definition import DIMENSIONS, Budget
-from spanledger_alerts.budgets._parse import nearest
 from spanledger_alerts.errors import BudgetError
 
 _NOUNS: Final = {"use_case": "use case"}

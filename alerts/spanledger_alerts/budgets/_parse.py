@@ -1,14 +1,14 @@
 """A budget as people write it: a table of the configuration file, or a JSON object."""
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
+from spanledger_alerts._hints import nearest
 from spanledger_alerts.budgets._calendar import MINUTE_NS, WEEKDAYS, Cycle, parse_cycle
 from spanledger_alerts.budgets._definition import (
     DEFAULT_FORECAST,
@@ -325,19 +325,3 @@ def _day(value: Any) -> str | None:
         except ValueError:
             return None
     return str(value) if isinstance(value, date) and not isinstance(value, datetime) else None
-
-
-def nearest(word: str, known: Iterable[str], *, few: bool = False) -> str:
-    """Return a hint at the name that was probably meant, else at what there is."""
-    names = sorted(known)
-    near = _near(word, names)
-    if near is not None:
-        return f"; did you mean {near!r}?"
-    return "" if few or not names else f"; known are {', '.join(names)}"
-
-
-def _near(word: str, names: Sequence[str]) -> str | None:
-    folded = {name.casefold(): name for name in names}
-    match: Callable[..., list[str]] = difflib.get_close_matches
-    near = match(word.casefold(), list(folded), n=1)
-    return folded[near[0]] if near else None

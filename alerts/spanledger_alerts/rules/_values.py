@@ -1,10 +1,10 @@
 """Reading single values of the configuration; every refusal says where and what can be meant."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, get_args
 
+from spanledger_alerts._hints import nearest
 from spanledger_alerts.errors import RuleError
 from spanledger_alerts.records import Severity
 from spanledger_alerts.rules._model import SECOND, SEVERITIES
@@ -22,9 +22,7 @@ def refuse_unknown(where: str, table: Mapping[str, Any], known: Iterable[str]) -
     known = list(known)
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise RuleError(f"{where}.{key}: no such setting; {hint}")
+            raise RuleError(f"{where}.{key}: no such setting{nearest(key, known)}")
 
 
 def text(where: str, value: Any) -> str:
