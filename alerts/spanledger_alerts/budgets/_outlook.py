@@ -54,10 +54,10 @@ class Outlook:
     def step(self) -> bool:
         """Forecast some budgets; tell whether there are more."""
         now = self._clock()
+        if not self._waiting and not self._is_due(now):
+            return False
         book = read_book(self._tables)
         if not self._waiting:
-            if book.version == self._version and self._began >= 0 and now - self._began < self._every_ns:
-                return False
             self._began, self._version = now, book.version
             self._waiting = [number for number, (key, _) in book.owners.items() if book.entries[key].filled]
         batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
@@ -65,6 +65,10 @@ class Outlook:
             if instance in book.owners:
                 self._forecast(book, instance, now)
         return bool(self._waiting)
+
+    def _is_due(self, now: int) -> bool:
+        fresh = self._began >= 0 and now - self._began < self._every_ns
+        return not fresh or self._tables.ledger().version != self._version
 
     def _forecast(self, book: Book, instance: int, now: int) -> None:
         budget, tenant = book.budget_of(instance), book.owners[instance][1]
