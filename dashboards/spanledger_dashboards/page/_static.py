@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final
 
 _MEDIA: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -16,16 +17,13 @@ class StaticFile:
     name: str
     media_type: str
     content: bytes
+    version: str
+    """Changes with the content."""
 
     @property
     def path(self) -> str:
         """Where it is."""
         return f"/static/{self.name}"
-
-    @property
-    def version(self) -> str:
-        """Changes with the content."""
-        return sha256(self.content).hexdigest()[:12]
 
     @property
     def href(self) -> str:
@@ -38,4 +36,9 @@ def static_files() -> dict[str, StaticFile]:
     """Return every file by its name."""
     folder = files("spanledger_dashboards.page") / "static"
     found = (item for item in folder.iterdir() if item.name.rpartition(".")[2] in _MEDIA)
-    return {item.name: StaticFile(item.name, _MEDIA[item.name.rpartition(".")[2]], item.read_bytes()) for item in found}
+    return {item.name: _read(item) for item in found}
+
+
+def _read(item: Traversable) -> StaticFile:
+    content = item.read_bytes()
+    return StaticFile(item.name, _MEDIA[item.name.rpartition(".")[2]], content, sha256(content).hexdigest()[:12])

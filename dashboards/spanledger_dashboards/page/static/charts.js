@@ -70,7 +70,7 @@
       ctx.setLineDash([]);
       for (const mark of chart.marks) {
         const x = u.valToPos(mark.from, "x", true);
-        const end = mark.end === null || mark.to === null ? x : u.valToPos(mark.to, "x", true);
+        const end = mark.to === null ? x : u.valToPos(mark.to, "x", true);
         if (end < left || x > left + width) continue;
         ctx.fillStyle = ctx.strokeStyle = css(mark.colour);
         ctx.globalAlpha = 0.12;
