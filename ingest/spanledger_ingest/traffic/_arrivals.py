@@ -24,12 +24,11 @@ from spanledger_ingest.traffic._draws import (
 from spanledger_ingest.traffic._incidents import Incident
 from spanledger_ingest.traffic._rates import SLOT_NS, rates, token_factors
 from spanledger_ingest.traffic._rows import Requests, Turns
-from spanledger_ingest.traffic._world import MOST_TURNS, Tenant, World
+from spanledger_ingest.traffic._world import FALLBACK_SHARE, MOST_TURNS, Tenant, World
 
 _REQUEST_WORDS: Final = 16
 TURN_WORDS: Final = 18
 _SLOT_US: Final = SLOT_NS // 1000
-_FALLBACK_SHARE: Final = 0.12
 _SECOND_REGION_SHARE: Final = 0.2
 _LEAD_US, _TRAIL_US = 4000, 3000
 
@@ -130,7 +129,7 @@ def _requests(world: World, stretches: list[_Stretch], table: Words) -> Requests
     tenant = np.repeat([stretch.tenant for stretch in stretches], sizes)
     factors = np.repeat(np.concatenate([stretch.token_factors for stretch in stretches], axis=1), counts, axis=1)
     second, load = _workloads(world, stretches, sizes, tenant, table[:, 1])
-    fallback = uniform(table[:, 3]) < _FALLBACK_SHARE
+    fallback = uniform(table[:, 3]) < FALLBACK_SHARE
     wide = np.ascontiguousarray(table[:, 8:14]).view("<u8")
     requests = Requests(
         tenant=tenant,

@@ -10,7 +10,7 @@ from spanledger_ingest.traffic._catalogue import Model
 from spanledger_ingest.traffic._draws import Reals
 from spanledger_ingest.traffic._incidents import FACTORS, HOURS, Incident, Kind, Scope
 from spanledger_ingest.traffic._rates import expected_rates
-from spanledger_ingest.traffic._schedule import FALLBACK_SHARE, Window, incident, suits
+from spanledger_ingest.traffic._schedule import Window, incident, suits
 from spanledger_ingest.traffic._served import others
 from spanledger_ingest.traffic._world import HOUR_NS, Tenant, Workload, World
 
@@ -53,7 +53,7 @@ class _Hours:
         volume = np.zeros(len(self.taken))
         for tenant, expected in zip(self.world.tenants, self.expected, strict=True):
             for load in tenant.workloads:
-                for model, share in ((load.model, 1 - FALLBACK_SHARE), (load.fallback, FALLBACK_SHARE)):
+                for model, share in load.shares:
                     if _value(dimension, load, model) == value:
                         volume += expected * load.weight * share
         return volume

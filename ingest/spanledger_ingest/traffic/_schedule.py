@@ -17,7 +17,6 @@ from spanledger_ingest.traffic._world import HOUR_NS, Tenant, World
 
 Plan = Literal["none", "demo", "full"]
 _MINUTE_NS: Final = 60_000_000_000
-FALLBACK_SHARE: Final = 0.12
 _QUIET_HOURS = (3, 8)
 _SETTLED_NS = 72 * HOUR_NS
 """A tenant has been there this long before something happens to it alone."""
@@ -171,7 +170,7 @@ def _shared(
     sums: dict[str, float] = {}
     for tenant, requests in volumes(world, window):
         for load in tenant.workloads:
-            for model, share in ((load.model, 1 - FALLBACK_SHARE), (load.fallback, FALLBACK_SHARE)):
+            for model, share in load.shares:
                 if load.use_case.name in cases:
                     values = {"model": model.name, "provider": model.provider.stored, "use_case": load.use_case.name}
                     value = values[dimension]
@@ -202,7 +201,7 @@ def model_volume(world: World, model: str, window: Window) -> float:
         requests * load.weight * share
         for tenant, requests in volumes(world, window)
         for load in tenant.workloads
-        for used, share in ((load.model, 1 - FALLBACK_SHARE), (load.fallback, FALLBACK_SHARE))
+        for used, share in load.shares
         if used.name == model
     )
 

@@ -32,6 +32,8 @@ HOUR_NS = _life.HOUR_NS
 DEFAULT_END_NS = 1_790_812_800_000_000_000
 """2026-10-01T00:00:00Z, a fixed date so that a seed alone names the bytes."""
 MOST_TURNS = 5
+FALLBACK_SHARE = 0.12
+"""Of the requests of a workload: those that its second model answers."""
 _ZIPF_EXPONENT = 1.1
 _MEAN_TURNS = (2 + MOST_TURNS) / 2
 
@@ -44,6 +46,11 @@ class Workload:
     weight: float
     model: Model
     fallback: Model
+
+    @property
+    def shares(self) -> tuple[tuple[Model, float], ...]:
+        """Its models, and which part of its requests each is to answer."""
+        return (self.model, 1 - FALLBACK_SHARE), (self.fallback, FALLBACK_SHARE)
 
     @property
     def version(self) -> int:
