@@ -19,7 +19,7 @@ from spanledger_ingest.api._auth import requires
 from spanledger_ingest.api._json import json_response
 from spanledger_ingest.api._openapi import PROBLEM
 from spanledger_ingest.auth import Principal
-from spanledger_ingest.budgets import Admission, AdmitRequest
+from spanledger_ingest.budgets import Admission, AdmitRequest, moment
 from spanledger_ingest.tenancy import is_gateway, is_tenant, may_send_for
 
 Application = Annotated[Principal, requires("budgets:admit")]
@@ -27,8 +27,6 @@ Text = Annotated[str, Field(max_length=256)]
 _MOST_TOKENS: Final = 10**8
 Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
 _LEASE: Final = timedelta(seconds=30)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_NS: Final = 2**62
 
 
 class _Body(BaseModel):
@@ -205,8 +203,8 @@ def _shown(reply: Reply, body: AdmitBody) -> dict[str, Any]:
         "reserved_usd": None if hold is None else _usd(_size(hold)),
         "budget": None if answer.cap is None else answer.cap.key[1],
         "limit_usd": None if answer.cap is None else _usd(answer.cap.limit),
-        "reset": None if answer.resets_ns is None else _moment(answer.resets_ns),
-        "expires": None if hold is None else _moment(hold.expires_ns),
+        "reset": None if answer.resets_ns is None else moment(answer.resets_ns),
+        "expires": None if hold is None else moment(hold.expires_ns),
     }
 
 
@@ -221,7 +219,7 @@ def _leased(admission: Admission, hold: Hold | None, request: AdmitRequest) -> d
         "lease": {
             "id": hold.id,
             "amount_usd": _usd(_size(hold)),
-            "until": min(now + _LEASE, _moment(ends) or now + _LEASE),
+            "until": min(now + _LEASE, moment(ends) or now + _LEASE),
             "seconds": _LEASE.total_seconds(),
             "input_usd": None if price is None else _usd(price.input_nano),
             "output_pico_usd": None if price is None else price.output_pico,
@@ -235,7 +233,3 @@ def _size(hold: Hold) -> int:
 
 def _usd(nano: int) -> str:
     return f"{amount_of(nano):f}"
-
-
-def _moment(nanoseconds: int) -> datetime | None:
-    return None if nanoseconds > _LAST_NS else _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -4,7 +4,7 @@ from spanledger_ingest.budgets._admission import Admission, AdmitRequest, admiss
 from spanledger_ingest.budgets._area import BudgetArea, BudgetStore, budget_jobs
 from spanledger_ingest.budgets._config import configured_budgets
 from spanledger_ingest.budgets._known import Known
-from spanledger_ingest.budgets._rows import event_row, status_row
+from spanledger_ingest.budgets._rows import event_row, moment, status_row
 
 __all__ = [
     "Admission",
@@ -16,5 +16,6 @@ __all__ = [
     "budget_jobs",
     "configured_budgets",
     "event_row",
+    "moment",
     "status_row",
 ]

@@ -104,8 +104,7 @@ class Admission:
 
     def bound(self, request: AdmitRequest, now: int) -> Bound | None:
         """Return what a call can cost at most."""
-        provider = provider_of(request.provider) if request.provider else None
-        rates = self._prices.rates(provider, plain_model(request.model, provider), now, request.service_tier)
+        rates = self._prices.rates(*_named(request), now, request.service_tier)
         return None if rates is None else Bound(*bound(rates, request.input_tokens, request.classes))
 
     def expected(self, request: AdmitRequest) -> int | None:
@@ -118,10 +117,9 @@ class Admission:
         if most is None:
             self._unpriced += 1
             return None
-        provider = provider_of(request.provider) if request.provider else None
+        provider, model = _named(request)
         row: dict[str, str | None] = dict.fromkeys(("tenant", "use_case", "service", "environment"))
-        row |= {**request.names, "owner": request.owner, "provider": provider}
-        row["model"] = plain_model(request.model, provider)
+        row |= {**request.names, "owner": request.owner, "provider": provider, "model": model}
         start = now if request.start_ns is None else min(now, max(request.start_ns, now - _EARLIEST_NS))
         return Question(
             row=row,
@@ -176,6 +174,12 @@ class Admission:
         holds = [({"kind": kind}, number) for kind, number in kinds.items()]
         yield Metric("spanledger_admission_holds", "gauge", "Amounts held for calls, by kind.", holds)
         yield Metric("spanledger_admission_held_usd", "gauge", "USD held for calls.", [({}, nano / 1e9)])
+
+
+def _named(request: AdmitRequest) -> tuple[str | None, str]:
+    """Return provider and model as the call will be stored under."""
+    provider = provider_of(request.provider) if request.provider else None
+    return provider, plain_model(request.model, provider)
 
 
 def admission_jobs(admission: Admission) -> list[Job]:

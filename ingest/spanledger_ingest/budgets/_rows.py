@@ -23,8 +23,8 @@ def status_row(status: BudgetStatus) -> dict[str, Any]:
         "tenant_id": status.tenant or _tenant(budget),
         "dimensions": json.dumps({name: list(values) for name, values in budget.scope.items()}, sort_keys=True),
         "period": budget.cycle.name,
-        "period_start": _moment(period.start_ns or None),
-        "period_end": _moment(period.end_ns),
+        "period_start": moment(period.start_ns or None),
+        "period_end": moment(period.end_ns),
         "limit_usd": _money(status.limit),
         "spent_usd": _money(status.spend.nano),
         "forecast_usd": _money(outcome.get("total")),
@@ -34,9 +34,9 @@ def status_row(status: BudgetStatus) -> dict[str, Any]:
         "unpriced_calls": status.spend.unpriced,
         "forecast_low_usd": _money(outcome.get("low")),
         "forecast_high_usd": _money(outcome.get("high")),
-        "exhausted_at": _moment(outcome.get("exhausted")),
-        "exhausted_early": _moment(outcome.get("exhausted_early")),
-        "exhausted_late": _moment(outcome.get("exhausted_late")),
+        "exhausted_at": moment(outcome.get("exhausted")),
+        "exhausted_early": moment(outcome.get("exhausted_early")),
+        "exhausted_late": moment(outcome.get("exhausted_late")),
         "amount": _money(budget.amount_for(status.tenant)),
         "currency": budget.currency,
         "timezone": budget.cycle.zone,
@@ -49,7 +49,7 @@ def event_row(event: EventRow) -> dict[str, Any]:
     """Return a row of ``budget_events``."""
     return {
         "owner": event.owner,
-        "time": _moment(event.time_ns),
+        "time": moment(event.time_ns),
         "budget": event.name,
         "tenant_id": event.tenant or event.owner or None,
         "kind": event.basis,
@@ -67,7 +67,8 @@ def _tenant(budget: Budget) -> str | None:
     return tenants[0] if len(tenants) == 1 else budget.owner or None
 
 
-def _moment(nanoseconds: int | None) -> datetime | None:
+def moment(nanoseconds: int | None) -> datetime | None:
+    """Return a time as it is shown; what has no end has none."""
     if nanoseconds is None or nanoseconds > _LAST_NS:
         return None
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
