@@ -18,15 +18,24 @@ from spanledger_ingest.settings import RoutesConfig, ServerConfig, Settings, Sto
 NS = 10**9
 RULES: dict[str, dict[str, Any]] = {
     "failing": {"metric": "error_rate", "threshold": 0.5, "min_volume": 3, "window": "1h", "every": "1s"},
+    "seen": {
+        "metric": "calls",
+        "threshold": 0,
+        "window": "1h",
+        "by": ["service"],
+        "where": {"tenant": ["zeta"]},
+        "every": "1s",
+        "for": "1h",
+    },
     "no_data": {"enabled": False},
 }
 
 NOBODY = {"url": "https://127.0.0.1:9/", "shape": "alertmanager", "allow": ["127.0.0.0/8"], "ports": [9]}
 
 
-def _span(tenant: str, number: int, *, error: bool, at_ns: int) -> dict[str, Any]:
+def _span(tenant: str, service: str, number: int, *, error: bool, at_ns: int) -> dict[str, Any]:
     span: dict[str, Any] = {
-        "traceId": f"{abs(hash((tenant, number))):032x}",
+        "traceId": f"{abs(hash((tenant, service, number))):032x}",
         "spanId": f"{number + 1:016x}",
         "name": "chat gpt-4o",
         "kind": 3,
@@ -49,13 +58,14 @@ def _span(tenant: str, number: int, *, error: bool, at_ns: int) -> dict[str, Any
 
 
 class Api:
-    """A service with two tenants, of which ``acme`` has trouble, and a key for each."""
+    """A service with tenants of which ``acme`` has trouble and ``zeta`` two alerts that wait, and a key for each."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
         self.keys: dict[str, str] = {}
         state = StateDb(data)
         who: list[tuple[str, str, Role]] = [("all", "*", "admin"), ("acme", "acme", "sre"), ("globex", "globex", "sre")]
+        who.append(("zeta", "zeta", "sre"))
         for name, tenant, role in who:
             _, secret = KeyRing(state).create([tenant], role, scopes=["ingest:write"], actor="test")
             self.keys[name] = secret.reveal()
@@ -84,9 +94,9 @@ class Api:
             return {"status": error.code, **json.loads(error.read())}
         return [json.loads(line) for line in text.splitlines()] if "/replay" in path else json.loads(text)
 
-    def send(self, tenant: str, *, errors: int, calls: int, at_ns: int) -> None:
-        spans = [_span(tenant, number, error=number < errors, at_ns=at_ns) for number in range(calls)]
-        resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    def send(self, tenant: str, *, errors: int, calls: int, at_ns: int, service: str = "shop") -> None:
+        spans = [_span(tenant, service, number, error=number < errors, at_ns=at_ns) for number in range(calls)]
+        resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
         body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
         self.ask("/v1/traces", tenant, "POST", body)
         self.service.writer.wait_until_stored()
@@ -98,6 +108,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     now = time.time_ns()
     api.send("acme", errors=4, calls=5, at_ns=now - 60 * NS)
     api.send("globex", errors=0, calls=5, at_ns=now - 60 * NS)
+    for number, service in enumerate(("one", "two")):
+        api.send("zeta", errors=0, calls=1, at_ns=now - (60 + number) * NS, service=service)
     yield api
     api.service.stop()
 
@@ -125,9 +137,12 @@ def test_an_alert_is_seen_by_its_tenant_and_by_who_sees_all(api: Api) -> None:
 
 
 def test_alerts_are_paged(api: Api) -> None:
-    _until(lambda: api.ask("/api/v1/alerts?state=firing")["items"])
-    first = api.ask("/api/v1/alerts?state=firing,resolved&limit=1")
-    assert first["next_cursor"] is None
+    path = "/api/v1/alerts?state=pending"
+    both = _until(lambda: len(found := api.ask(path)["items"]) == 2 and found)
+    first = api.ask(f"{path}&limit=1")
+    second = api.ask(f"{path}&limit=1&cursor={first['next_cursor']}")
+    assert [*first["items"], *second["items"]] == both
+    assert second["next_cursor"] is None
     assert api.ask("/api/v1/alerts?state=happy")["status"] == 422
     assert api.ask("/api/v1/alerts?cursor=x")["status"] == 422
 
