@@ -4,17 +4,18 @@ import argparse
 import getpass
 import json
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from spanledger_alerts.engine import Kind, Mutes
-from spanledger_alerts.errors import AlertsError
-from spanledger_ingest.auth import StateDb
 from spanledger_ingest.cli._admin import add_target, ask
 from spanledger_ingest.cli._tables import UsageError, moment, nanoseconds, print_table
 from spanledger_ingest.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from spanledger_alerts.engine import Kind, Mutes
 
 _COLUMNS: Final = ("id", "state", "matchers", "starts", "ends", "author", "comment", "tenant")
 
@@ -96,7 +97,11 @@ def _expire(options: argparse.Namespace) -> list[Mute]:
 
 
 @contextmanager
-def _mutes(options: argparse.Namespace) -> Iterator[Mutes]:
+def _mutes(options: argparse.Namespace) -> "Iterator[Mutes]":
+    from spanledger_alerts.engine import Mutes  # noqa: PLC0415 - heavy
+    from spanledger_alerts.errors import AlertsError  # noqa: PLC0415 - with it
+    from spanledger_ingest.auth import StateDb  # noqa: PLC0415 - heavy
+
     settings = load_settings(options.config, {"store": {"data": options.data}})
     try:
         with closing(StateDb(settings.store.data)) as state:
@@ -112,7 +117,7 @@ def _shown(mute: Any) -> Mute:
     return shown
 
 
-def _kind(options: argparse.Namespace) -> Kind:
+def _kind(options: argparse.Namespace) -> "Kind":
     return "planned" if options.planned else "silence"
 
 

@@ -24,11 +24,6 @@ class Received:
     at: float
     """Seconds since the epoch."""
 
-    @property
-    def rule(self) -> str:
-        """The rule that it is about."""
-        return str(self.body["data"]["rule"])
-
     def is_about(self, rule: str, kind: str, **labels: str) -> bool:
         """Tell whether it is the ``firing`` or ``resolved`` of a rule for these labels."""
         data = self.body["data"]
