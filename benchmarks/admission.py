@@ -1,6 +1,6 @@
 """How long a question to admission takes over HTTP, at a steady rate.
 
-    python benchmarks/admission.py [--rate 1000] [--seconds 10]
+    python -m benchmarks.admission [--rate 1000] [--seconds 10]
 
 A service with one hard budget answers on loopback. Four processes ask on kept connections, each question at its time;
 what is late because the one before was late counts as late.

@@ -1,6 +1,6 @@
 """Back-test of the forecast of spending, on public series and on generated traffic.
 
-    python benchmarks/forecast.py [DATA_DIR] [--seeds 1-5]
+    python -m benchmarks.forecast [DATA_DIR] [--seeds 1-5]
 
 DATA_DIR has nab/ (github.com/numenta/NAB) and servegen_clients.npz (rates of github.com/alibaba/ServeGen); without
 one of them the rest is measured. Every series is cut into periods; at 25, 50 and 75 % of each the forecast sees what

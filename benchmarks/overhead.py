@@ -1,6 +1,6 @@
 """What ``import spanledger.auto`` costs an application: CPU per call, start-up, and calls while the receiver is down.
 
-    python benchmarks/overhead.py [--rounds 20] [--calls 100] [--json]
+    python -m benchmarks.overhead [--rounds 20] [--calls 100] [--json]
 
 Each variant is a process of its own that makes real calls of the openai SDK over an in-process transport (no network,
 no provider), so that the differences are instrumentation and nothing else:
