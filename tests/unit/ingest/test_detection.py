@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from spanledger_analytics import schema
-from spanledger_analytics.detect import CALL_COLUMNS, MINUTE_NS, Planned
+from spanledger_analytics.detect import AT, CALL_COLUMNS, MINUTE_NS, Planned
 from spanledger_analytics.ports import Changes
 from spanledger_analytics.queries import Window
 from spanledger_ingest.auth import StateDb
-from spanledger_ingest.detection._leaf_table import LeafTable, read_cells
+from spanledger_ingest.detection._leaf_table import RETRY_MINUTES, LeafTable, read_cells
 from spanledger_ingest.detection.area import Detection, DetectorTables, configured_changes, looked_again, options_of
 from spanledger_ingest.settings import DetectionConfig, SettingsError
 
@@ -186,6 +186,29 @@ def test_the_leaf_table_follows_the_store(calls: pa.Table) -> None:
         assert (whole.leaves, whole.minute.tolist()) == (leaves.cells.leaves, leaves.cells.minute.tolist())
         assert whole.values.tolist() == leaves.cells.values.tolist()
         assert whole.facets.text == leaves.cells.facets.text
+
+
+def test_a_failure_that_comes_late_makes_the_call_behind_it_a_retry() -> None:
+    about = {"owner": "acme", "trace_id": "t", "model": "gpt"}
+    answered = {**about, **_ANSWERED, "start_ns": (START + RETRY_MINUTES) * MINUTE_NS}
+    failed = {**about, "status": "error", "start_ns": START * MINUTE_NS}
+    store = FakeStore()
+    leaves = LeafTable(store)
+    leaves.load(START)
+    for retries, row in enumerate((answered, failed)):
+        store.write(pa.Table.from_pylist([dict.fromkeys(CALL_COLUMNS) | row], schema=SHAPE))
+        leaves.refresh(START)
+        assert leaves.cells.values[:, AT["retries"]].sum() == retries
+
+
+def test_an_announced_change_is_no_alarm(calls: pa.Table, tmp_path: Path) -> None:
+    store = FakeStore()
+    store.write(calls)
+    change = Planned(start=ONSET, end=ONSET + 60, label="a new contract", dimensions={"model": "claude"})
+    run(Detection(store, DetectorTables(StateDb(tmp_path)), DetectionConfig(), lambda: [change]))
+    (row,) = told(store)
+    assert (row["status"], row["severity"]) == ("planned", "info")
+    assert "a new contract" in row["cause"]
 
 
 def test_what_later_calls_explain_ends_after_a_restart_too(calls: pa.Table, tmp_path: Path) -> None:
